@@ -1,0 +1,88 @@
+"""Structured logging: one line a record, key=value or JSON, the job's id on it, secrets masked."""
+
+import json
+import logging
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+_job_id: ContextVar[int | None] = ContextVar("job_id", default=None)
+_secrets: set[str] = set()
+_BEARER = re.compile(r"(?i)(bearer\s+|api[_-]?key[\"'=:\s]+|\bhf_|\bsk-)[\w.\-]{6,}")
+_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def register_secrets(*values: str) -> None:
+    """Mask these values wherever they would be logged; short ones would mask ordinary words."""
+    _secrets.update(value for value in values if value and len(value) >= 6)
+
+
+def mask(value: str) -> str:
+    """Return `value` with registered secrets and anything that looks like a key replaced."""
+    for known in _secrets:
+        value = value.replace(known, "***")
+    return _BEARER.sub(lambda match: match.group(1) + "***", value)
+
+
+@contextmanager
+def job_context(job_id: int):
+    """Put `job_id` on every log line of this thread of work."""
+    token = _job_id.set(job_id)
+    try:
+        yield
+    finally:
+        _job_id.reset(token)
+
+
+class StructuredFormatter(logging.Formatter):
+    """Formats a record as `key=value` pairs or, with `as_json`, as one JSON object a line."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        super().__init__()
+        self.as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": mask(record.getMessage()),
+        }
+        if _job_id.get() is not None:
+            fields["job"] = _job_id.get()
+        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        extra.pop("request", None)
+        fields |= {key: mask(str(value)) for key, value in extra.items()}
+        if record.exc_info:
+            fields["exception"] = mask(self.formatException(record.exc_info))
+        if self.as_json:
+            return json.dumps(fields, ensure_ascii=False, default=str)
+        return " ".join(f"{key}={_quote(value)}" for key, value in fields.items())
+
+
+def _quote(value) -> str:
+    shown = str(value)
+    plain = shown and not re.search(r"[\s\"=]", shown)
+    return shown if plain else json.dumps(shown, ensure_ascii=False)
+
+
+def config(*, level: str, log_format: str) -> dict:
+    """Return a `logging.config.dictConfig` that writes to stderr (stdout belongs to `--json`)."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {"()": StructuredFormatter, "as_json": log_format == "json"},
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "django.server": {"handlers": ["stderr"], "level": level, "propagate": False},
+            "django": {"level": level},
+            "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
+            "httpx": {"level": "WARNING"},
+            "httpcore": {"level": "WARNING"},
+            "pypdf": {"level": "ERROR"},
+        },
+    }

@@ -1,0 +1,79 @@
+"""Security headers, request limits, and logins that htmx can follow."""
+
+import time
+
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpResponse, HttpResponseRedirect
+from django_htmx.http import HttpResponseClientRedirect
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+
+
+class ContentSecurityPolicyMiddleware:
+    """Adds the policy to every response: nothing inline, nothing from elsewhere."""
+
+    def __init__(self, get_response) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        return response
+
+
+class HtmxLoginRedirectMiddleware:
+    """Turns a redirect to the login page into HX-Redirect, so it does not land in a fragment."""
+
+    def __init__(self, get_response) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        is_redirect = isinstance(response, HttpResponseRedirect)
+        if request.htmx and is_redirect and not request.user.is_authenticated:
+            return HttpResponseClientRedirect(response.url)
+        return response
+
+
+class RateLimitMiddleware:
+    """Limits requests per minute and client, and login attempts more strictly; 429 beyond.
+
+    Counts live in the process's memory: with several web processes the limit is per process.
+    """
+
+    def __init__(self, get_response) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request):
+        wait = self._seconds_to_wait(request)
+        if wait is None:
+            return self.get_response(request)
+        text = f"Too many requests. Try again in {wait} seconds."
+        return HttpResponse(text, status=429, headers={"Retry-After": str(wait)})
+
+    def _seconds_to_wait(self, request) -> int | None:
+        if request.path == "/health":
+            return None
+        who = request.user.pk if request.user.is_authenticated else request.META["REMOTE_ADDR"]
+        limits = [("all", settings.RATE_LIMIT_PER_MINUTE)]
+        if request.method == "POST" and "login" in request.path:
+            limits.append(("login", settings.LOGIN_LIMIT_PER_MINUTE))
+        minute, second = divmod(int(time.time()), 60)
+        for name, limit in limits:
+            key = f"rate:{name}:{who}:{minute}"
+            if limit and _count(key) > limit:
+                return 60 - second
+        return None
+
+
+def _count(key: str) -> int:
+    """Count one more request under `key`, which lives for a minute."""
+    cache.add(key, 0, 60)
+    try:
+        return cache.incr(key)
+    except ValueError:  # The minute ended between the two calls.
+        return 1

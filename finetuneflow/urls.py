@@ -1,0 +1,17 @@
+"""All addresses of the application."""
+
+from django.contrib import admin
+from django.contrib.auth import views as auth
+from django.urls import include, path
+
+from finetuneflow.health import health
+
+urlpatterns = [
+    path("health", health, name="health"),
+    path("login/", auth.LoginView.as_view(template_name="login.html"), name="login"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("", include("projects.urls")),
+    path("", include("datasets.urls")),
+    path("", include("training.urls")),
+]

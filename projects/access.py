@@ -1,0 +1,22 @@
+"""Who may see what. A stranger gets 404: the existence of a project is nobody else's business."""
+
+from django.http import Http404
+
+from projects.models import Project
+
+
+def projects_of(user):
+    """Return the projects that `user` may see: their own."""
+    return Project.objects.filter(owner=user)
+
+
+def get_owned(model, user, *, owner_path: str = "project__owner", **lookup):
+    """Return the object of `model` that belongs to `user` along `owner_path`, or raise 404."""
+    found = model.objects.filter(**{owner_path: user}, **lookup).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def get_project(user, project_id: int) -> Project:
+    return get_owned(Project, user, owner_path="owner", pk=project_id)

@@ -1,0 +1,348 @@
+"""The life of a job. Every transition is one conditional UPDATE; the Job row is the truth.
+
+    queued -> running -> succeeded | completed_with_errors | failed | cancelled
+                      -> interrupted | paused -> queued
+
+The queue delivers at least once; `claim` lets one delivery win. A running job holds a lease that
+its supervising process renews; when the lease expires, `recover_expired` hands the job on.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from finetuneflow.lib.logs import job_context, mask
+from projects.models import Job, JobEvent
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)
+HEARTBEAT_SECONDS = 10
+MAX_ATTEMPTS = 3
+ERROR_TEXT_LIMIT = 4000
+Status = Job.Status
+
+
+class JobAlreadyActive(Exception):
+    """Another job of this kind is queued or running for the project; `.job` is that one."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"{job.get_kind_display()} is already under way.")
+        self.job = job
+
+
+class JobFailed(Exception):
+    """Ends the job as failed. `code` is short and stable; the text is for the person."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class JobCancelled(Exception):
+    """Raised by `Reporter` when the person asked to cancel; ends the job as cancelled."""
+
+
+class JobInterrupted(JobFailed):
+    """Ends this attempt; the job is queued again while it has attempts left."""
+
+
+class JobPaused(JobFailed):
+    """Ends this attempt until somebody resumes the job (a usage limit, for example)."""
+
+
+class LeaseLost(Exception):
+    """Another process owns the job now: stop without touching its row."""
+
+
+@dataclass
+class Outcome:
+    """What a service returns: how the job ended, one sentence, and the numbers behind it."""
+
+    message: str = ""
+    status: str = Status.SUCCEEDED
+    result: dict = field(default_factory=dict)
+    error_code: str = ""
+    error_text: str = ""
+
+
+def enqueue(*, project, kind: str, func: str, params: dict | None = None, queue="default") -> Job:
+    """Create the job and its queue entry in one transaction (the broker shares our database).
+
+    Raises `JobAlreadyActive` when one of this kind is active, however many start at once.
+    """
+    try:
+        with transaction.atomic():
+            job = Job.objects.create(
+                project=project, kind=kind, queue=queue, func=func, params=params or {}
+            )
+            _send(job)
+    except IntegrityError:
+        active = Job.objects.filter(project=project, kind=kind, status__in=Job.ACTIVE).first()
+        if active is None:
+            raise
+        raise JobAlreadyActive(active) from None
+    logger.info("job %s queued: %s", job.pk, kind)
+    return job
+
+
+def _send(job: Job) -> None:
+    job.task_id = async_task(job.func, job.pk, cluster=job.queue, task_name=f"{job.kind}-{job.pk}")
+    Job.objects.filter(pk=job.pk).update(task_id=job.task_id)
+
+
+def resend(job: Job) -> None:
+    """Give a queued job a new broker entry; harmless when the old one still exists."""
+    _send(job)
+
+
+def claim(job_id: int) -> Job | None:
+    """Move queued -> running. None means: not ours to run (duplicate, cancelled, deleted)."""
+    now, token = timezone.now(), uuid.uuid4()
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        return None
+    won = Job.objects.filter(pk=job_id, status=Status.QUEUED, cancel_requested=False).update(
+        status=Status.RUNNING,
+        started_at=job.started_at or now,
+        heartbeat_at=now,
+        lease_token=token,
+        lease_until=now + LEASE,
+        attempt=job.attempt + 1,
+        worker=worker_name(),
+        error_code="",
+        error_text="",
+    )
+    return Job.objects.get(pk=job_id) if won else None
+
+
+def worker_name() -> str:
+    """Return host:pid of the supervising `worker` command, or of this process without one."""
+    return f"{socket.gethostname()}:{os.environ.get('FTF_WORKER_PID') or os.getpid()}"
+
+
+def renew(job: Job) -> bool:
+    """Extend the lease; False when the job is no longer ours."""
+    now = timezone.now()
+    return bool(_owned(job).update(heartbeat_at=now, lease_until=now + LEASE))
+
+
+def _owned(job: Job):
+    return Job.objects.filter(pk=job.pk, status=Status.RUNNING, lease_token=job.lease_token)
+
+
+def finish(job: Job, outcome: Outcome) -> bool:
+    """Move running -> a final (or resumable) state; False when the lease was lost."""
+    final = outcome.status not in Job.RESUMABLE
+    won = _owned(job).update(
+        status=outcome.status,
+        message=outcome.message[:300],
+        error_code=outcome.error_code,
+        error_text=mask(outcome.error_text)[:ERROR_TEXT_LIMIT],
+        result=outcome.result,
+        finished_at=timezone.now() if final else None,
+        lease_token=None,
+        lease_until=None,
+    )
+    logger.info("job %s: %s %s", job.pk, outcome.status, outcome.error_code)
+    return bool(won)
+
+
+def request_cancel(job: Job) -> None:
+    """Ask a running job to stop; end a waiting, paused or interrupted one at once."""
+    Job.objects.filter(pk=job.pk).exclude(status__in=_final()).update(cancel_requested=True)
+    Job.objects.filter(
+        pk=job.pk, status__in=[Status.QUEUED, *Job.RESUMABLE], cancel_requested=True
+    ).update(status=Status.CANCELLED, message="Cancelled.", finished_at=timezone.now())
+
+
+def _final() -> list[str]:
+    return [Status.SUCCEEDED, Status.COMPLETED_WITH_ERRORS, Status.FAILED, Status.CANCELLED]
+
+
+def resume(job: Job, *, text: str = "Resumed.") -> bool:
+    """Move interrupted or paused -> queued with a new broker entry.
+
+    False when it was not resumable any more, or when another job of its kind is active.
+    """
+    try:
+        with transaction.atomic():
+            won = Job.objects.filter(pk=job.pk, status__in=Job.RESUMABLE).update(
+                status=Status.QUEUED, queued_at=timezone.now(), message=text[:300]
+            )
+            if won:
+                _send(job)
+                JobEvent.objects.create(job=job, level=JobEvent.Level.WARNING, text=text)
+    except IntegrityError:
+        return False
+    return bool(won)
+
+
+def recover(jobs_to_check) -> int:
+    """Move these running jobs to interrupted and queue them again while attempts are left.
+
+    Their owners are dead, or have not renewed the lease in time. Returns how many it moved.
+    """
+    moved = 0
+    for job in jobs_to_check:
+        why = "The process that ran this job died."
+        won = Job.objects.filter(
+            pk=job.pk, status=Status.RUNNING, lease_token=job.lease_token
+        ).update(
+            status=Status.INTERRUPTED,
+            lease_token=None,
+            lease_until=None,
+            error_code="interrupted",
+            error_text=why,
+            message=why,
+        )
+        if won:
+            moved += 1
+            logger.warning("job %s: its worker %s died", job.pk, job.worker)
+            requeue_interrupted(job)
+    return moved
+
+
+def requeue_interrupted(job: Job) -> bool:
+    """Queue an interrupted job again, end it when cancelled, leave it when out of attempts."""
+    job.refresh_from_db()
+    if job.cancel_requested:
+        request_cancel(job)
+        return False
+    if job.attempt >= MAX_ATTEMPTS:
+        return False
+    return resume(job, text=f"Continued after an interruption (attempt {job.attempt + 1}).")
+
+
+def expired():
+    """Return the running jobs whose lease has run out."""
+    return Job.objects.filter(status=Status.RUNNING, lease_until__lt=timezone.now())
+
+
+class Reporter:
+    """Writes progress at most once a second and log lines in batches; notices cancel and loss.
+
+    Call it as `reporter(done, total, message)`. Raises `JobCancelled` or `LeaseLost`.
+    """
+
+    def __init__(self, job: Job, every_seconds: float = 1.0) -> None:
+        self.job = job
+        self.every_seconds = every_seconds
+        self._written_at = 0.0
+        self._events: list[JobEvent] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, done: int, total: int | None = None, message: str | None = None) -> None:
+        self.job.done = done
+        self.job.total = self.job.total if total is None else total
+        self.job.message = self.job.message if message is None else message[:300]
+        if time.monotonic() - self._written_at >= self.every_seconds:
+            self.flush()
+
+    def log(self, text: str, *, level: str = JobEvent.Level.INFO, data: dict | None = None) -> None:
+        """Add a line to the job's log; written with the next `flush`."""
+        event = JobEvent(
+            job=self.job, level=level, text=mask(text)[:ERROR_TEXT_LIMIT], data=data or {}
+        )
+        with self._lock:
+            self._events.append(event)
+
+    def flush(self) -> None:
+        """Write what is pending, then raise if the job was cancelled or taken over."""
+        with self._lock:
+            events, self._events = self._events, []
+        JobEvent.objects.bulk_create(events)
+        owned = _owned(self.job).update(
+            done=self.job.done, total=self.job.total, message=self.job.message
+        )
+        self._written_at = time.monotonic()
+        if not owned:
+            raise LeaseLost
+        self.check()
+
+    def check(self) -> None:
+        """Raise `JobCancelled` if the person asked for it."""
+        if Job.objects.filter(pk=self.job.pk, cancel_requested=True).exists():
+            raise JobCancelled
+
+
+@contextmanager
+def running(job_id: int):
+    """Claim the job and guarantee that it leaves `running`, whatever happens inside.
+
+    Yields the job, or None when this delivery is not ours. The body sets `job.outcome`.
+    """
+    job = claim(job_id)
+    if job is None:
+        logger.info("job %s: nothing to do for this delivery", job_id)
+        yield None
+        return
+    job.outcome = Outcome()
+    with job_context(job.pk), _heartbeat(job):
+        try:
+            yield job
+        except LeaseLost:
+            logger.warning("lease lost: another process owns the job")
+            return
+        except BaseException as error:
+            outcome = _outcome_of(error)
+            finish(job, outcome)
+            if outcome.status == Status.INTERRUPTED:
+                requeue_interrupted(job)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            finish(job, job.outcome)
+
+
+def _outcome_of(error: BaseException) -> Outcome:
+    """Return how a job ends that raised `error`. A queue's timeout is a SystemExit."""
+    text = str(error)
+    if isinstance(error, JobCancelled):
+        return Outcome("Cancelled.", Status.CANCELLED)
+    if isinstance(error, JobPaused):
+        return Outcome(text, Status.PAUSED, error_code=error.code, error_text=text)
+    if isinstance(error, JobInterrupted):
+        return Outcome(text, Status.INTERRUPTED, error_code=error.code, error_text=text)
+    if isinstance(error, JobFailed):
+        return Outcome(text, Status.FAILED, error_code=error.code, error_text=text)
+    if not isinstance(error, Exception):
+        text = "The process that ran this job was stopped."
+        return Outcome(text, Status.INTERRUPTED, error_code="interrupted", error_text=text)
+    logger.exception("unexpected error")
+    text = f"Unexpected error: {type(error).__name__}: {error}. The log has the details."
+    return Outcome("Unexpected error.", Status.FAILED, error_code="internal", error_text=text)
+
+
+@contextmanager
+def _heartbeat(job: Job):
+    """Renew the lease every HEARTBEAT_SECONDS from a thread of the supervising process."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
+            try:
+                if not renew(job):
+                    break
+            except DatabaseError as error:
+                logger.warning("heartbeat not written, will try again: %s", error)
+                connection.close()
+        connection.close()
+
+    thread = threading.Thread(target=beat, name=f"heartbeat-{job.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)

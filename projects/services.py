@@ -1,0 +1,122 @@
+"""Writing projects and their files."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from finetuneflow.lib import storage
+from projects.models import Project, SourceFile
+
+logger = logging.getLogger(__name__)
+
+DOCUMENT_EXTENSIONS = {".pdf", ".docx", ".txt", ".md"}
+DATASET_EXTENSIONS = {".jsonl", ".json", ".csv"}
+
+
+class FileRejected(Exception):
+    """The file is not taken; the text says why and what to do."""
+
+
+def create_project(*, owner, name: str, **fields) -> Project:
+    """Create a project; raises `ValidationError` for an empty name or settings out of range."""
+    project = Project(owner=owner, name=name.strip(), **fields)
+    project.base_model = project.base_model or settings.DEFAULT_BASE_MODEL
+    if project.chunk_overlap * 2 > project.chunk_size:
+        raise ValidationError({"chunk_overlap": "The overlap must be at most half the chunk size."})
+    project.full_clean()
+    project.save()
+    return project
+
+
+def delete_project(*, project: Project) -> None:
+    """Delete the project's rows, then its files. Its jobs must have ended."""
+    folder = project_folder(project)
+    project.delete()
+    storage.delete_tree(folder, root=settings.PROJECTS_DIR)
+
+
+def project_folder(project: Project) -> Path:
+    return settings.PROJECTS_DIR / str(project.pk)
+
+
+def raw_path(file: SourceFile) -> Path:
+    """Return where the uploaded bytes are; the name on disk is a UUID, never the person's."""
+    return storage.safe_path(project_folder(file.project), "raw", str(file.stored_name))
+
+
+def add_file(
+    *, project: Project, name: str, pieces: Iterable[bytes], kind: str = SourceFile.Kind.RAW_DOC
+) -> SourceFile:
+    """Store one uploaded file and its row.
+
+    Raises `FileRejected` for a wrong extension, an empty or too large file, the same content
+    twice, a full project or a full disk. Nothing stays behind then.
+    """
+    name = storage.clean_name(name)
+    _check_extension(name, kind)
+    limit = _check_room(project)
+    file = SourceFile(project=project, kind=kind, original_name=name)
+    path = raw_path(file)
+    try:
+        file.size_bytes, file.sha256 = storage.save_stream(path, pieces, limit_bytes=limit)
+        _check_content(file)
+        with transaction.atomic():
+            file.save()
+    except storage.TooLarge as error:
+        raise FileRejected(f"{name}: {error} Split it, or ask the administrator.") from error
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise FileRejected(f"{name} could not be stored: {error.strerror or error}.") from error
+    except (FileRejected, IntegrityError) as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, IntegrityError):
+            raise _duplicate(file) from error
+        raise
+    return file
+
+
+def _check_extension(name: str, kind: str) -> None:
+    allowed = DOCUMENT_EXTENSIONS if kind == SourceFile.Kind.RAW_DOC else DATASET_EXTENSIONS
+    extension = Path(name).suffix.lower()
+    if extension == ".doc":
+        raise FileRejected(f"{name} is an old Word file. Save it as .docx and add it again.")
+    if extension not in allowed:
+        raise FileRejected(
+            f"{name}: files of type {extension or '(none)'} cannot be read. "
+            f"Supported: {', '.join(sorted(allowed))}."
+        )
+
+
+def _check_room(project: Project) -> int:
+    """Return how many bytes the next file may have."""
+    used = storage.folder_size(project_folder(project) / "raw")
+    left = settings.PROJECT_QUOTA_BYTES - used
+    if left <= 0:
+        raise FileRejected("The project has reached its storage limit. Delete files first.")
+    if storage.free_bytes(settings.DATA_DIR) < settings.MIN_FREE_BYTES:
+        raise FileRejected("The server's disk is almost full. Ask the administrator for space.")
+    return min(left, settings.MAX_UPLOAD_BYTES)
+
+
+def _check_content(file: SourceFile) -> None:
+    if file.size_bytes == 0:
+        raise FileRejected(f"{file.original_name} is empty.")
+    if SourceFile.objects.filter(project=file.project, sha256=file.sha256).exists():
+        raise _duplicate(file)
+
+
+def _duplicate(file: SourceFile) -> FileRejected:
+    twin = SourceFile.objects.filter(project_id=file.project_id, sha256=file.sha256).first()
+    there = f" as {twin.original_name}" if twin else ""
+    return FileRejected(f"{file.original_name} is already in the project{there}.")
+
+
+def delete_file(*, file: SourceFile) -> None:
+    """Delete the file with its chunks; examples that came from it stay."""
+    path = raw_path(file)
+    file.delete()
+    path.unlink(missing_ok=True)

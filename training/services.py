@@ -1,0 +1,57 @@
+"""Starting training, exports and their verification."""
+
+from django.conf import settings
+from django.db import transaction
+
+from projects import jobs
+from projects.models import Job, Project
+from training.models import Export, Run
+
+
+def start_training(*, project: Project, method: str = Run.Method.LORA, **overrides) -> Job:
+    """Create the run and queue its training. `overrides` are fields of `EngineConfig`.
+
+    Raises `jobs.JobAlreadyActive` when the project is already training.
+    """
+    with transaction.atomic():
+        job = jobs.enqueue(
+            project=project,
+            kind=Job.Kind.TRAIN,
+            queue="gpu",
+            func="training.tasks.train",
+            params={"method": method, "overrides": overrides},
+        )
+        Run.objects.create(project=project, job=job, method=method)
+    return job
+
+
+def start_export(*, run: Run) -> Job:
+    """Create the export and queue its building; verification follows by itself."""
+    with transaction.atomic():
+        export = Export.objects.create(run=run)
+        return jobs.enqueue(
+            project=run.project,
+            kind=Job.Kind.EXPORT,
+            func="training.tasks.export",
+            params={"export": export.pk},
+        )
+
+
+def start_verification(*, export: Export) -> Job:
+    """Queue the check of a built zip; it loads the model, so it waits for the GPU queue."""
+    return jobs.enqueue(
+        project=export.run.project,
+        kind=Job.Kind.VERIFY,
+        queue="gpu",
+        func="training.tasks.verify",
+        params={"export": export.pk},
+    )
+
+
+def run_folder(run: Run):
+    """Return the run's folder, the one the engine works in."""
+    return settings.PROJECTS_DIR / str(run.project_id) / "runs" / str(run.pk)
+
+
+def exports_folder(project: Project):
+    return settings.PROJECTS_DIR / str(project.pk) / "exports"
