@@ -63,6 +63,8 @@ def read_config(config: dict, tensors: Tensors) -> dict:
 
     Raises `NotACausalModel`.
     """
+    if isinstance(config.get("text_config"), dict):  # Multimodal models nest the text part.
+        config = config | config["text_config"] | {"architectures": config.get("architectures")}
     architecture = str((config.get("architectures") or ["unknown"])[0])
     if not architecture.endswith(_CAUSAL):
         raise NotACausalModel(f"its architecture is {architecture}.")
