@@ -22,6 +22,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from finetuneflow.lib.logs import job_context, mask
+from finetuneflow.lib.processes import is_alive
 from projects.models import Job, JobEvent
 
 logger = logging.getLogger(__name__)
@@ -170,15 +171,15 @@ def _final() -> list[str]:
     return [Status.SUCCEEDED, Status.COMPLETED_WITH_ERRORS, Status.FAILED, Status.CANCELLED]
 
 
-def resume(job: Job, *, text: str = "Resumed.") -> bool:
-    """Move interrupted or paused -> queued with a new broker entry.
+def resume(job: Job, *, text: str = "Resumed.", attempt: int = 0) -> bool:
+    """Move interrupted or paused -> queued with a new broker entry; a person's resume counts anew.
 
     False when it was not resumable any more, or when another job of its kind is active.
     """
     try:
         with transaction.atomic():
             won = Job.objects.filter(pk=job.pk, status__in=Job.RESUMABLE).update(
-                status=Status.QUEUED, queued_at=timezone.now(), message=text[:300]
+                status=Status.QUEUED, queued_at=timezone.now(), message=text[:300], attempt=attempt
             )
             if won:
                 _send(job)
@@ -188,27 +189,29 @@ def resume(job: Job, *, text: str = "Resumed.") -> bool:
     return bool(won)
 
 
-def recover(jobs_to_check) -> int:
+def recover(jobs_to_check, *, planned: bool = False) -> int:
     """Move these running jobs to interrupted and queue them again while attempts are left.
 
-    Their owners are dead, or have not renewed the lease in time. Returns how many it moved.
+    Their owners are dead, or have not renewed the lease in time; a `planned` stop costs no
+    attempt. Returns how many it moved.
     """
     moved = 0
+    why = "The worker was stopped." if planned else "The process that ran this job died."
     for job in jobs_to_check:
-        why = "The process that ran this job died."
         won = Job.objects.filter(
             pk=job.pk, status=Status.RUNNING, lease_token=job.lease_token
         ).update(
             status=Status.INTERRUPTED,
             lease_token=None,
             lease_until=None,
+            attempt=job.attempt - planned,
             error_code="interrupted",
             error_text=why,
             message=why,
         )
         if won:
             moved += 1
-            logger.warning("job %s: its worker %s died", job.pk, job.worker)
+            logger.warning("job %s: %s (%s)", job.pk, why, job.worker)
             requeue_interrupted(job)
     return moved
 
@@ -221,7 +224,8 @@ def requeue_interrupted(job: Job) -> bool:
         return False
     if job.attempt >= MAX_ATTEMPTS:
         return False
-    return resume(job, text=f"Continued after an interruption (attempt {job.attempt + 1}).")
+    text = f"Continued after an interruption (attempt {job.attempt + 1} of {MAX_ATTEMPTS})."
+    return resume(job, text=text, attempt=job.attempt)
 
 
 def expired():
@@ -324,6 +328,14 @@ def _outcome_of(error: BaseException) -> Outcome:
     return Outcome("Unexpected error.", Status.FAILED, error_code="internal", error_text=text)
 
 
+def _end_with_supervisor() -> None:
+    """End this worker when its supervisor was killed: the job is handed on by its lease."""
+    supervisor = os.environ.get("FTF_WORKER_PID")
+    if supervisor and not is_alive(int(supervisor)):
+        logger.error("the supervising process is gone: this worker ends")
+        os._exit(1)
+
+
 @contextmanager
 def _heartbeat(job: Job):
     """Renew the lease every HEARTBEAT_SECONDS from a thread of the supervising process."""
@@ -331,6 +343,7 @@ def _heartbeat(job: Job):
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT_SECONDS):
+            _end_with_supervisor()
             try:
                 if not renew(job):
                     break
