@@ -4,7 +4,7 @@ import tempfile
 
 from django.conf import settings
 from django.core.checks import Error, Tags, register
-from django.db import connection
+from django.db import OperationalError, connection
 
 
 @register()
@@ -31,8 +31,14 @@ def sqlite_takes_concurrent_writers(app_configs, databases=None, **kwargs) -> li
     errors = []
     if connection.settings_dict["OPTIONS"].get("transaction_mode") != "IMMEDIATE":
         errors.append(Error("SQLite must use transaction_mode IMMEDIATE.", id="finetuneflow.E002"))
-    with connection.cursor() as cursor:
-        mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+    try:
+        with connection.cursor() as cursor:
+            mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+    except OperationalError as error:
+        hint = (
+            "DATABASE_URL (or FTF_DATA_DIR) must point into a folder that exists and is writable."
+        )
+        return [*errors, Error(f"SQLite: {error}.", hint=hint, id="finetuneflow.E004")]
     if mode not in {"wal", "memory"}:
         errors.append(
             Error(

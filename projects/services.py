@@ -1,7 +1,9 @@
 """Writing projects and their files."""
 
 import logging
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -15,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 DOCUMENT_EXTENSIONS = {".pdf", ".docx", ".txt", ".md"}
 DATASET_EXTENSIONS = {".jsonl", ".json", ".csv"}
+LEFTOVER_SECONDS = 3600
 
 
 class FileRejected(Exception):
@@ -60,23 +63,29 @@ def add_file(
     _check_extension(name, kind)
     limit = _check_room(project)
     file = SourceFile(project=project, kind=kind, original_name=name)
+    try:
+        _store(file, pieces, limit)
+    except storage.TooLarge as error:
+        what = "Split it" if limit == settings.MAX_UPLOAD_BYTES else "Delete other files first"
+        raise FileRejected(f"{name}: {error} {what}, or ask the administrator.") from error
+    except OSError as error:
+        raise FileRejected(f"{name} could not be stored: {error.strerror or error}.") from error
+    except IntegrityError as error:
+        raise _duplicate(file) from error
+    return file
+
+
+def _store(file: SourceFile, pieces: Iterable[bytes], limit_bytes: int) -> None:
+    """Write the bytes, then the row; on any error neither stays."""
     path = raw_path(file)
     try:
-        file.size_bytes, file.sha256 = storage.save_stream(path, pieces, limit_bytes=limit)
+        file.size_bytes, file.sha256 = storage.save_stream(path, pieces, limit_bytes=limit_bytes)
         _check_content(file)
         with transaction.atomic():
             file.save()
-    except storage.TooLarge as error:
-        raise FileRejected(f"{name}: {error} Split it, or ask the administrator.") from error
-    except OSError as error:
+    except BaseException:
         path.unlink(missing_ok=True)
-        raise FileRejected(f"{name} could not be stored: {error.strerror or error}.") from error
-    except (FileRejected, IntegrityError) as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, IntegrityError):
-            raise _duplicate(file) from error
         raise
-    return file
 
 
 def _check_extension(name: str, kind: str) -> None:
@@ -93,6 +102,7 @@ def _check_extension(name: str, kind: str) -> None:
 
 def _check_room(project: Project) -> int:
     """Return how many bytes the next file may have."""
+    _delete_leftovers(project)
     used = storage.folder_size(project_folder(project) / "raw")
     left = settings.PROJECT_QUOTA_BYTES - used
     if left <= 0:
@@ -100,6 +110,15 @@ def _check_room(project: Project) -> int:
     if storage.free_bytes(settings.DATA_DIR) < settings.MIN_FREE_BYTES:
         raise FileRejected("The server's disk is almost full. Ask the administrator for space.")
     return min(left, settings.MAX_UPLOAD_BYTES)
+
+
+def _delete_leftovers(project: Project) -> None:
+    """Delete the temporary files of uploads whose process was killed; they fill the quota."""
+    for path in (project_folder(project) / "raw").glob("*.tmp"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+                path.unlink()
+                logger.warning("deleted %s: an upload that never finished", path)
 
 
 def _check_content(file: SourceFile) -> None:

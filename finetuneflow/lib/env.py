@@ -1,5 +1,6 @@
-"""Strict readers for environment variables: a wrong value stops the start and names the variable."""
+"""Strict readers for environment variables: a wrong value stops the start and names it."""
 
+import math
 import os
 from pathlib import Path
 
@@ -15,14 +16,20 @@ def text(name: str, default: str = "") -> str:
 
 
 def secret(name: str, default: str = "") -> str:
-    """Return `name`, or the content of the file that `name`_FILE points to (Docker secrets)."""
+    """Return `name`, or the content of the file that `name`_FILE points to (Docker secrets).
+
+    An empty file is refused: falling back to the default would hide a secret that is missing.
+    """
     path = text(f"{name}_FILE")
     if not path or text(name):
         return text(name, default)
     try:
-        return Path(path).read_text(encoding="utf-8").strip() or default
+        value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ImproperlyConfigured(f"{name}_FILE: cannot read {path!r}: {error}") from error
+        raise ImproperlyConfigured(f"{name}_FILE: cannot read {path!r}: {error}") from None
+    if not value:
+        raise ImproperlyConfigured(f"{name}_FILE: the file {path!r} is empty.")
+    return value
 
 
 def boolean(name: str, default: bool) -> bool:
@@ -60,10 +67,13 @@ def _number(name, default, kind, minimum, maximum):
     raw = text(name)
     if not raw:
         return default
+    wanted = "a whole number" if kind is int else "a number"
     try:
         value = kind(raw)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must be a number, not {raw!r}.") from error
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be {wanted}, not {raw!r}.") from None
+    if not math.isfinite(value):
+        raise ImproperlyConfigured(f"{name} must be {wanted}, not {raw!r}.")
     if value < minimum or (maximum is not None and value > maximum):
         upper = f" and at most {maximum}" if maximum is not None else ""
         raise ImproperlyConfigured(f"{name} must be at least {minimum}{upper}, not {value}.")

@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 
 _job_id: ContextVar[int | None] = ContextVar("job_id", default=None)
 _secrets: set[str] = set()
-_BEARER = re.compile(r"(?i)(bearer\s+|api[_-]?key[\"'=:\s]+|\bhf_|\bsk-)[\w.\-]{6,}")
+_KEY = re.compile(r"(?i)(bearer\s+|api[_-]?key[\"']?\s*[=:]\s*[\"']?|\bhf_|\bsk-)[\w.\-]{6,}")
+_URL_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s/@]+(?=@)")
+# What can move the cursor, end a line or reverse the reading direction on a terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -20,9 +23,9 @@ def register_secrets(*values: str) -> None:
 
 def mask(value: str) -> str:
     """Return `value` with registered secrets and anything that looks like a key replaced."""
-    for known in _secrets:
+    for known in sorted(_secrets, key=len, reverse=True):
         value = value.replace(known, "***")
-    return _BEARER.sub(lambda match: match.group(1) + "***", value)
+    return _URL_PASSWORD.sub(r"\1***", _KEY.sub(r"\1***", value))
 
 
 @contextmanager
@@ -51,20 +54,27 @@ class StructuredFormatter(logging.Formatter):
         }
         if _job_id.get() is not None:
             fields["job"] = _job_id.get()
-        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        extra.pop("request", None)
+        taken = _STANDARD | fields.keys() | {"request"}
+        extra = {key: value for key, value in vars(record).items() if key not in taken}
         fields |= {key: mask(str(value)) for key, value in extra.items()}
         if record.exc_info:
             fields["exception"] = mask(self.formatException(record.exc_info))
+        if record.stack_info:
+            fields["stack"] = mask(record.stack_info)
         if self.as_json:
-            return json.dumps(fields, ensure_ascii=False, default=str)
+            return _escape(json.dumps(fields, ensure_ascii=False))
         return " ".join(f"{key}={_quote(value)}" for key, value in fields.items())
 
 
 def _quote(value) -> str:
     shown = str(value)
-    plain = shown and not re.search(r"[\s\"=]", shown)
-    return shown if plain else json.dumps(shown, ensure_ascii=False)
+    plain = shown and not re.search(r"[\s\"=]", shown) and not _CONTROL.search(shown)
+    return shown if plain else _escape(json.dumps(shown, ensure_ascii=False))
+
+
+def _escape(line: str) -> str:
+    """Return `line` with the control characters that JSON would let through escaped."""
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
 
 
 def config(*, level: str, log_format: str) -> dict:

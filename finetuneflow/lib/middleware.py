@@ -58,7 +58,11 @@ class RateLimitMiddleware:
     def _seconds_to_wait(self, request) -> int | None:
         if request.path == "/health":
             return None
-        who = request.user.pk if request.user.is_authenticated else request.META["REMOTE_ADDR"]
+        who = (
+            request.user.pk
+            if request.user.is_authenticated
+            else request.META.get("REMOTE_ADDR", "")
+        )
         limits = [("all", settings.RATE_LIMIT_PER_MINUTE)]
         if request.method == "POST" and "login" in request.path:
             limits.append(("login", settings.LOGIN_LIMIT_PER_MINUTE))

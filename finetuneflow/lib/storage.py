@@ -3,10 +3,12 @@
 import hashlib
 import os
 import re
+import secrets
 import shutil
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CHUNK_BYTES = 1024 * 1024
@@ -33,9 +35,16 @@ def safe_path(root: Path, *parts: str) -> Path:
     for part in parts:
         if not part or "\0" in part or Path(part).is_absolute() or "\\" in part:
             raise UnsafePath(f"{part!r} is not a name inside the folder.")
-        if any(len(os.fsencode(name)) > 255 for name in part.split("/")):
+        try:
+            longest = max(len(os.fsencode(name)) for name in part.split("/"))
+        except UnicodeEncodeError:
+            raise UnsafePath("The name is not valid text.") from None
+        if longest > 255:
             raise UnsafePath("The name is longer than 255 bytes.")
-    path = base.joinpath(*parts).resolve()
+    try:
+        path = base.joinpath(*parts).resolve()
+    except (OSError, RuntimeError):  # Python 3.11 reports a loop of links as RuntimeError.
+        raise UnsafePath(f"{'/'.join(parts)!r} is a loop of links.") from None
     if path == base or not path.is_relative_to(base):
         raise UnsafePath(f"{'/'.join(parts)!r} leaves its folder.")
     return path
@@ -58,9 +67,12 @@ def clean_name(name: str, *, limit: int = 200) -> str:
 
 @contextmanager
 def atomic_writer(path: Path) -> Iterator:
-    """Yield a binary file; at the end it is synced and renamed to `path`, on error it vanishes."""
+    """Yield a binary file; at the end it is synced and renamed to `path`, on error it vanishes.
+
+    A killed process leaves a `.tmp` file of its own, never a part of `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
@@ -100,10 +112,18 @@ def save_stream(path: Path, pieces: Iterable[bytes], *, limit_bytes: int) -> tup
         for piece in pieces:
             size += len(piece)
             if size > limit_bytes:
-                raise TooLarge(f"The file is over the limit of {limit_bytes // 2**20} MB.")
+                raise TooLarge(f"The file is over the limit of {shown_size(limit_bytes)}.")
             digest.update(piece)
             file.write(piece)
     return size, digest.hexdigest()
+
+
+def shown_size(size_bytes: int) -> str:
+    """Return a size for a person: 2.5 MB, 300 bytes. Units are powers of 1024."""
+    for power, unit in ((30, "GB"), (20, "MB"), (10, "kB")):
+        if size_bytes >= 1 << power:
+            return f"{size_bytes / (1 << power):.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size_bytes} bytes"
 
 
 def sha256_of(path: Path) -> str:
@@ -112,8 +132,17 @@ def sha256_of(path: Path) -> str:
 
 
 def folder_size(folder: Path) -> int:
-    """Return the bytes of all regular files below `folder`; 0 when it does not exist."""
-    return sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    """Return the bytes of all regular files below `folder`; 0 when it does not exist.
+
+    Links are not followed; files that vanish meanwhile (renamed, deleted) do not count.
+    """
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                facts = Path(parent, name).lstat()
+                total += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+    return total
 
 
 def free_bytes(folder: Path) -> int:
@@ -131,7 +160,12 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def delete_tree(folder: Path, *, root: Path) -> None:
-    """Delete `folder`, which must be inside `root`; a missing one is fine."""
+    """Delete `folder`, which must be inside `root`; a missing one is fine.
+
+    Raises `UnsafePath` when it is not inside, or is a link: what a link points to is not ours.
+    """
+    if not folder.is_relative_to(root) or folder.is_symlink():
+        raise UnsafePath(f"{folder} is not a folder inside {root}.")
     path = safe_path(root, str(folder.relative_to(root)))
     if path.exists():
         shutil.rmtree(path)
