@@ -14,11 +14,20 @@ _data = tempfile.mkdtemp(prefix="ftf-test-")
 atexit.register(shutil.rmtree, _data, ignore_errors=True)
 os.environ["FTF_MODELS_DIR"] = os.environ.get("FTF_MODELS_DIR") or str(ROOT / "data" / "models")
 os.environ["FTF_DATA_DIR"] = _data
+# Here and not in pyproject.toml: from there the settings would be read before this file.
+os.environ["DJANGO_SETTINGS_MODULE"] = "finetuneflow.settings"
 os.environ["FTF_RATE_LIMIT_PER_MINUTE"] = "0"
 os.environ["FTF_LOGIN_LIMIT_PER_MINUTE"] = "0"
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's sync API runs an event loop.
 for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OLLAMA_API_KEY", "FTF_LLM_MODEL"):
     os.environ.pop(name, None)
+
+
+def pytest_configure() -> None:
+    """Read the settings only now, with the environment above."""
+    import django
+
+    django.setup()
 
 
 @pytest.fixture
