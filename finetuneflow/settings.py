@@ -1,7 +1,9 @@
 """All settings. Every value comes from the environment with a default that runs."""
 
+import fcntl
 import os
 import secrets as token_source
+import zoneinfo
 from pathlib import Path
 
 import dj_database_url
@@ -18,28 +20,36 @@ PROJECTS_DIR = DATA_DIR / "projects"
 
 
 def _secret_key() -> str:
-    """Return SECRET_KEY, or one that is generated once and kept in the data folder."""
+    """Return SECRET_KEY, or one that is generated once and kept in the data folder.
+
+    The lock makes processes that start together agree; an empty file (a crash) is filled again.
+    """
     given = env.secret("SECRET_KEY")
     if given:
         return given
     path = DATA_DIR / "secret_key"
     try:
+        if path.is_file() and (kept := path.read_text(encoding="ascii").strip()):
+            return kept
         DATA_DIR.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip() or token_source.token_urlsafe(50)
-    except OSError as error:
-        raise ImproperlyConfigured(f"FTF_DATA_DIR: cannot write {path}: {error}") from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token_source.token_urlsafe(50))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.read_text(encoding="ascii").strip()
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        with os.fdopen(descriptor, "r+", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            kept = file.read().strip()
+            if not kept:
+                kept = token_source.token_urlsafe(50)
+                file.write(kept)
+                file.flush()
+                os.fsync(file.fileno())
+            return kept
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"FTF_DATA_DIR: cannot use {path}: {error}") from None
 
 
 SECRET_KEY = _secret_key()
 DEBUG = env.boolean("FTF_DEBUG", False)
-ALLOWED_HOSTS = env.words("FTF_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+# The loopback address is always answered: the container's health check uses it.
+ALLOWED_HOSTS = [*env.words("FTF_ALLOWED_HOSTS", "localhost,[::1]"), "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS = env.words("FTF_CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
@@ -129,13 +139,24 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "projects:list"
 LOGOUT_REDIRECT_URL = "login"
 
+
+def _time_zone() -> str:
+    name = env.text("TZ", "UTC")
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        raise ImproperlyConfigured(f"TZ is not the name of a time zone: {name!r}.") from None
+    return name
+
+
 LANGUAGE_CODE = "en"
-TIME_ZONE = env.text("TZ", "UTC")
+TIME_ZONE = _time_zone()
 USE_I18N = False
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# WhiteNoise serves from the source folders; there is no collectstatic step to forget.
+STATIC_ROOT = None
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 MEDIA_ROOT = PROJECTS_DIR
