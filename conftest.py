@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -53,6 +54,13 @@ def model_dir() -> Path:
     path = Path(os.environ["FTF_MODELS_DIR"]) / "SmolLM2-135M-Instruct"
     assert (path / "model.safetensors").is_file(), "Run `make model` first: the model is missing."
     return path
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -128,8 +128,19 @@ def claim(job_id: int) -> Job | None:
 
 
 def worker_name() -> str:
-    """Return host:pid of the supervising `worker` command, or of this process without one."""
-    return f"{socket.gethostname()}:{os.environ.get('FTF_WORKER_PID') or os.getpid()}"
+    """Return host:supervisor:process. The supervisor is the `worker` command, if there is one."""
+    return f"{supervisor_name(int(os.environ.get('FTF_WORKER_PID') or os.getpid()))}{os.getpid()}"
+
+
+def supervisor_name(pid: int) -> str:
+    """Return the beginning of `Job.worker` for jobs under the supervising process `pid`."""
+    return f"{socket.gethostname()}:{pid}:"
+
+
+def is_orphaned(job: Job) -> bool:
+    """True when a process of this machine ran the job and it, or its supervisor, is dead."""
+    host, *pids = job.worker.rsplit(":", 2)
+    return host == socket.gethostname() and not all(is_alive(int(pid)) for pid in pids)
 
 
 def renew(job: Job) -> bool:

@@ -120,7 +120,7 @@ class Job(models.Model):
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
-    worker = models.CharField(max_length=120, blank=True, help_text="host:pid of the supervisor.")
+    worker = models.CharField(max_length=120, blank=True, help_text="host:supervisor:process")
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
     message = models.CharField(max_length=300, blank=True)

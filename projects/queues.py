@@ -68,18 +68,18 @@ def resend_unsent() -> int:
     return len(unsent)
 
 
-def stalled_job(queue: str, *, since=None, worker: str | None = None) -> Job | None:
+def stalled_job(queue: str, *, since=None, supervisor: str | None = None) -> Job | None:
     """Return a job that waits too long although a worker is free, or None.
 
-    `since` is when the cluster started; `worker` counts only that supervisor's running jobs.
+    `since` is when the cluster started; `supervisor` counts only its running jobs.
     A cluster whose idle worker was killed looks alive and takes nothing: this is how it shows.
     """
     limit = timezone.now() - STALL_LIMIT
     if since is not None and since > limit:
         return None
     running = Job.objects.filter(queue=queue, status=Job.Status.RUNNING)
-    if worker is not None:
-        running = running.filter(worker=worker)
+    if supervisor is not None:
+        running = running.filter(worker__startswith=supervisor)
     if running.count() >= worker_count(queue):
         return None
     return Job.objects.filter(queue=queue, status=Job.Status.QUEUED, queued_at__lt=limit).first()

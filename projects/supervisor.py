@@ -8,7 +8,6 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -60,6 +59,7 @@ class Supervisor:
     def __init__(self, queue: str, stopping: threading.Event) -> None:
         self.queue = queue
         self.stopping = stopping
+        self.name = jobs.supervisor_name(os.getpid())
         self.restarts = 0
         self.cluster: subprocess.Popen | None = None
         self.started_at = timezone.now()
@@ -85,7 +85,8 @@ class Supervisor:
     def _look(self) -> None:
         if self.cluster.poll() is not None:
             self._restart(f"the cluster ended with code {self.cluster.returncode}")
-        stalled = queues.stalled_job(self.queue, since=self.started_at, worker=jobs.worker_name())
+        self._recover(self._orphans())
+        stalled = queues.stalled_job(self.queue, since=self.started_at, supervisor=self.name)
         if stalled is not None:
             self._restart(f"job {stalled.pk} waits although a worker is free")
         if timezone.now() >= self._beat_due:
@@ -125,10 +126,7 @@ class Supervisor:
         return Job.objects.filter(queue=self.queue, status=Job.Status.RUNNING)
 
     def _own(self):
-        return self._running().filter(worker=f"{socket.gethostname()}:{os.getpid()}")
+        return self._running().filter(worker__startswith=self.name)
 
     def _orphans(self) -> list[Job]:
-        """Return running jobs of this machine whose supervisor is dead."""
-        prefix = f"{socket.gethostname()}:"
-        found = self._running().filter(worker__startswith=prefix)
-        return [job for job in found if not processes.is_alive(int(job.worker.split(":")[1]))]
+        return [job for job in self._running() if jobs.is_orphaned(job)]
