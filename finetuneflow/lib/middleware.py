@@ -3,8 +3,10 @@
 import time
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.core.cache import cache
 from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
 CONTENT_SECURITY_POLICY = (
@@ -26,7 +28,10 @@ class ContentSecurityPolicyMiddleware:
 
 
 class HtmxLoginRedirectMiddleware:
-    """Turns a redirect to the login page into HX-Redirect, so it does not land in a fragment."""
+    """Turns a redirect to the login page into HX-Redirect, so it does not land in a fragment.
+
+    After the login the person is back on the page they saw, not on the fragment's address.
+    """
 
     def __init__(self, get_response) -> None:
         self.get_response = get_response
@@ -35,8 +40,15 @@ class HtmxLoginRedirectMiddleware:
         response = self.get_response(request)
         is_redirect = isinstance(response, HttpResponseRedirect)
         if request.htmx and is_redirect and not request.user.is_authenticated:
-            return HttpResponseClientRedirect(response.url)
+            return HttpResponseClientRedirect(_login_url(request, response.url))
         return response
+
+
+def _login_url(request, url: str) -> str:
+    login, page = resolve_url(settings.LOGIN_URL), request.htmx.current_url_abs_path
+    if page and url.startswith(f"{login}?"):
+        return redirect_to_login(page, login).url
+    return url
 
 
 class RateLimitMiddleware:

@@ -1,0 +1,174 @@
+"""What every answer carries, how htmx meets the login, and who has to wait."""
+
+import pytest
+from django.contrib.auth.decorators import login_not_required
+from django.core.cache import cache
+from django.http import HttpResponse, StreamingHttpResponse
+from django.test import Client
+from django.urls import include, path
+
+from finetuneflow.lib import middleware
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+HTMX = {"HX-Request": "true"}
+
+
+@login_not_required
+def public(request):
+    return HttpResponse("public")
+
+
+@login_not_required
+def broken(request):
+    raise RuntimeError("broken on purpose")
+
+
+@login_not_required
+def streamed(request):
+    return StreamingHttpResponse(iter([b"a", b"b"]))
+
+
+def private(request):
+    return HttpResponse("private")
+
+
+urlpatterns = [
+    path("public", public),
+    path("broken", broken),
+    path("streamed", streamed),
+    path("private", private),
+    path("", include("finetuneflow.urls")),
+]
+
+
+@pytest.fixture
+def client():
+    return Client(raise_request_exception=False, enforce_csrf_checks=True)
+
+
+@pytest.fixture
+def few_requests(settings):
+    settings.RATE_LIMIT_PER_MINUTE = 3
+    settings.LOGIN_LIMIT_PER_MINUTE = 2
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still in the 20th second of a minute; `.now` can be moved."""
+
+    class Clock:
+        now = 60 * 1000.0 + 20
+
+        def time(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(middleware, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/public", 200),
+        ("/streamed", 200),
+        ("/health", 200),
+        ("/private", 302),
+        ("/no-such-page", 404),
+        ("/broken", 500),
+        ("/static/django_htmx/htmx-2.min.js", 200),
+        ("/static/no-such-file.js", 404),
+        ("/admin/login/", 200),
+    ],
+)
+def test_every_answer_carries_the_strict_policy(address, status, client):
+    response = client.get(address)
+    assert response.status_code == status
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy and "http" not in policy
+
+
+def test_refused_posts_and_wrong_hosts_carry_it_too(client):
+    assert "Content-Security-Policy" in client.post("/public").headers
+    response = client.get("/public", headers={"Host": "evil.example"})
+    assert response.status_code == 400
+    assert "Content-Security-Policy" in response.headers
+
+
+def test_answers_forbid_sniffing_framing_and_leaking_the_referrer(client):
+    headers = client.get("/public").headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+def test_an_anonymous_browser_is_redirected_to_the_login(client):
+    response = client.get("/private")
+    assert (response.status_code, response.url) == (302, "/login/?next=/private")
+
+
+def test_an_anonymous_htmx_request_is_told_to_load_the_login_page(client):
+    response = client.get("/private", headers=HTMX)
+    assert response.status_code == 200
+    assert response.headers["HX-Redirect"] == "/login/?next=/private"
+    assert response.content == b""
+
+
+def test_after_the_login_htmx_users_are_back_on_the_page_they_saw(client):
+    headers = HTMX | {"HX-Current-URL": "http://testserver/projects/1/?tab=jobs"}
+    response = client.get("/private", headers=headers)
+    assert response.headers["HX-Redirect"] == "/login/?next=/projects/1/%3Ftab%3Djobs"
+
+
+def test_a_foreign_current_url_is_never_where_the_login_leads(client):
+    headers = HTMX | {"HX-Current-URL": "http://evil.example/x"}
+    response = client.get("/private", headers=headers)
+    assert response.headers["HX-Redirect"] == "/login/?next=/private"
+
+
+def test_a_person_who_is_logged_in_is_not_redirected(client, user):
+    client.force_login(user)
+    assert client.get("/private", headers=HTMX).content == b"private"
+
+
+def test_beyond_the_limit_the_answer_is_429_until_the_minute_is_over(client, few_requests, clock):
+    assert [client.get("/public").status_code for _ in range(4)] == [200, 200, 200, 429]
+    refused = client.get("/public")
+    assert refused.headers["Retry-After"] == "40"
+    assert b"40 seconds" in refused.content
+    assert "Content-Security-Policy" in refused.headers
+    clock.now += 40
+    assert client.get("/public").status_code == 200
+
+
+def test_anonymous_requests_to_private_pages_count(client, few_requests, clock):
+    assert [client.get("/private").status_code for _ in range(4)] == [302, 302, 302, 429]
+
+
+def test_clients_and_people_are_counted_apart(client, few_requests, clock, user):
+    for _ in range(4):
+        client.get("/public")
+    assert client.get("/public").status_code == 429
+    assert client.get("/public", REMOTE_ADDR="192.0.2.7").status_code == 200
+    client.force_login(user)
+    assert client.get("/public").status_code == 200
+
+
+def test_health_is_never_limited_and_zero_means_no_limit(client, few_requests, settings):
+    assert {client.get("/health").status_code for _ in range(6)} == {200}
+    settings.RATE_LIMIT_PER_MINUTE = 0
+    assert {client.get("/public").status_code for _ in range(6)} == {200}
+
+
+@pytest.mark.parametrize("address", ["/login/", "/admin/login/"])
+def test_guessing_passwords_is_limited_more_strictly(address, few_requests, clock, settings, user):
+    settings.RATE_LIMIT_PER_MINUTE = 0
+    client = Client()
+    guess = {"username": "ada", "password": "wrong"}
+    statuses = [client.post(address, guess).status_code for _ in range(3)]
+    assert statuses[-1] == 429 and 429 not in statuses[:-1]
+    assert client.get("/public").status_code == 200
