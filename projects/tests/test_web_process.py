@@ -19,7 +19,15 @@ pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
 
 def serve(port: int, env: dict):
     gunicorn = Path(sys.executable).with_name("gunicorn")
-    address = ["--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "2"]
+    address = [
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--workers",
+        "2",
+        "--threads",
+        "2",
+        "--no-control-socket",
+    ]
     return processes.start_bound([str(gunicorn), "finetuneflow.wsgi", *address], env=env)
 
 

@@ -1,6 +1,8 @@
 """`manage.py setup`: prepare or update an installation. Run it before every start; it is idle
 when there is nothing to do."""
 
+import io
+
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
@@ -11,7 +13,7 @@ class Command(BaseCommand):
     help = "Bring the database up to date and create the first administrator."
 
     def handle(self, *args, **options) -> None:
-        call_command("check", databases=["default"], verbosity=0)
+        call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("migrate", verbosity=0, interactive=False)
         name, password = accounts.ensure_admin()
         if password:
