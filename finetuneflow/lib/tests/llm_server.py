@@ -42,11 +42,19 @@ _TEXTS = {
 }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address) -> None:
+        """Say nothing: clients that hang up are part of the tests."""
+
+
 class LLMServer:
     """The server in a thread of this process.
 
     `requests` lists each request as {"hash", "kind", "outcome"}; `answers` counts the good answers
-    per request hash. `latency_seconds`, `key`, `models`, `models_status` and `refuses_hints` may be set at any time.
+    per request hash. `latency_seconds`, `key`, `models`, `models_status` and `refuses_hints` may be
+    set at any time.
     """
 
     def __init__(self, *, port: int = 0, latency_seconds: float = 0.0, key: str = "", log=None):
@@ -63,8 +71,7 @@ class LLMServer:
         self._lock = threading.Lock()
         self.stopping = threading.Event()
         self._seen: collections.Counter = collections.Counter()
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", port), _Handler)
         self._http.owner = self
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 

@@ -83,9 +83,9 @@ def test_two_failures_and_then_an_answer_are_an_answer(server):
 
 def test_a_silent_server_is_a_timeout(server):
     started = time.monotonic()
-    with client_of(server, timeout_seconds=0.2, attempts=1) as client:
-        with pytest.raises(llm_errors.TimedOut):
-            ask(client, "[[stall]]")
+    client = client_of(server, timeout_seconds=0.2, attempts=1)
+    with client, pytest.raises(llm_errors.TimedOut):
+        ask(client, "[[stall]]")
     assert time.monotonic() - started < 3
 
 
@@ -93,9 +93,9 @@ def test_a_server_that_is_down_is_unreachable():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    with ChatClient(f"http://ada:pw@127.0.0.1:{port}", backoff_seconds=0.01) as client:
-        with pytest.raises(llm_errors.Unreachable, match="OPENAI_BASE_URL") as caught:
-            client.check()
+    client = ChatClient(f"http://ada:pw@127.0.0.1:{port}", backoff_seconds=0.01)
+    with client, pytest.raises(llm_errors.Unreachable, match="OPENAI_BASE_URL") as caught:
+        client.check()
     assert "pw" not in str(caught.value) + repr(client)
 
 
@@ -161,9 +161,9 @@ def test_a_refused_hint_is_left_out_and_remembered(server):
 
 def test_the_key_is_in_no_log_and_no_error(server, caplog):
     server.key = "another"
-    with caplog.at_level(logging.DEBUG), client_of(server, key=SECRET) as client:
-        with pytest.raises(llm_errors.BadKey) as caught:
-            ask(client, "Hello")
+    caplog.set_level(logging.DEBUG)
+    with client_of(server, key=SECRET) as client, pytest.raises(llm_errors.BadKey) as caught:
+        ask(client, "Hello")
     assert SECRET not in caplog.text + str(caught.value) + repr(client)
 
 
