@@ -8,6 +8,7 @@ its supervising process renews; when the lease expires, `recover_expired` hands 
 """
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -17,11 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from finetuneflow.lib.logs import job_context, mask
+from finetuneflow.lib import clean
+from finetuneflow.lib.logs import job_context
 from finetuneflow.lib.processes import is_alive
 from projects.models import Job, JobEvent
 
@@ -154,18 +156,23 @@ def _owned(job: Job):
 
 
 def finish(job: Job, outcome: Outcome) -> bool:
-    """Move running -> a final (or resumable) state; False when the lease was lost."""
+    """Move running -> a final (or resumable) state; False when the lease was lost.
+
+    A job that would wait although the person asked it to stop is cancelled.
+    """
     final = outcome.status not in Job.RESUMABLE
     won = _owned(job).update(
         status=outcome.status,
-        message=outcome.message[:300],
-        error_code=outcome.error_code,
-        error_text=mask(outcome.error_text)[:ERROR_TEXT_LIMIT],
-        result=outcome.result,
+        message=clean.text(outcome.message, 300),
+        error_code=clean.text(outcome.error_code, 40),
+        error_text=clean.text(outcome.error_text, ERROR_TEXT_LIMIT),
+        result=clean.json_value(outcome.result),
         finished_at=timezone.now() if final else None,
         lease_token=None,
         lease_until=None,
     )
+    if won and not final:
+        _end_cancelled(job)
     logger.info("job %s: %s %s", job.pk, outcome.status, outcome.error_code)
     return bool(won)
 
@@ -173,6 +180,11 @@ def finish(job: Job, outcome: Outcome) -> bool:
 def request_cancel(job: Job) -> None:
     """Ask a running job to stop; end a waiting, paused or interrupted one at once."""
     Job.objects.filter(pk=job.pk).exclude(status__in=_final()).update(cancel_requested=True)
+    _end_cancelled(job)
+
+
+def _end_cancelled(job: Job) -> None:
+    """End the job if it was asked to stop and nobody works on it."""
     Job.objects.filter(
         pk=job.pk, status__in=[Status.QUEUED, *Job.RESUMABLE], cancel_requested=True
     ).update(status=Status.CANCELLED, message="Cancelled.", finished_at=timezone.now())
@@ -253,37 +265,47 @@ class Reporter:
     def __init__(self, job: Job, every_seconds: float = 1.0) -> None:
         self.job = job
         self.every_seconds = every_seconds
-        self._written_at = 0.0
+        self._written_at = -math.inf
         self._events: list[JobEvent] = []
         self._lock = threading.Lock()
+        # `running` writes what is still pending when the job ends, however it ends.
+        job.__dict__.setdefault("reporters", []).append(self)
 
     def __call__(self, done: int, total: int | None = None, message: str | None = None) -> None:
         self.job.done = done
         self.job.total = self.job.total if total is None else total
-        self.job.message = self.job.message if message is None else message[:300]
+        self.job.message = self.job.message if message is None else clean.text(message, 300)
         if time.monotonic() - self._written_at >= self.every_seconds:
             self.flush()
 
     def log(self, text: str, *, level: str = JobEvent.Level.INFO, data: dict | None = None) -> None:
         """Add a line to the job's log; written with the next `flush`."""
-        event = JobEvent(
-            job=self.job, level=level, text=mask(text)[:ERROR_TEXT_LIMIT], data=data or {}
-        )
+        text, data = clean.text(text, ERROR_TEXT_LIMIT), clean.json_value(data or {})
+        event = JobEvent(job=self.job, level=level, text=text, data=data)
         with self._lock:
             self._events.append(event)
 
     def flush(self) -> None:
         """Write what is pending, then raise if the job was cancelled or taken over."""
-        with self._lock:
-            events, self._events = self._events, []
-        JobEvent.objects.bulk_create(events)
         owned = _owned(self.job).update(
             done=self.job.done, total=self.job.total, message=self.job.message
         )
         self._written_at = time.monotonic()
         if not owned:
             raise LeaseLost
+        self.write_events()
         self.check()
+
+    def write_events(self) -> None:
+        """Write the pending lines; they stay pending when the database refuses."""
+        with self._lock:
+            events, self._events = self._events, []
+        try:
+            JobEvent.objects.bulk_create(events)
+        except Exception:
+            with self._lock:
+                self._events[:0] = events
+            raise
 
     def check(self) -> None:
         """Raise `JobCancelled` if the person asked for it."""
@@ -311,13 +333,23 @@ def running(job_id: int):
             return
         except BaseException as error:
             outcome = _outcome_of(error)
-            finish(job, outcome)
+            _end(job, outcome)
             if outcome.status == Status.INTERRUPTED:
                 requeue_interrupted(job)
             if not isinstance(error, Exception):
                 raise
         else:
-            finish(job, job.outcome)
+            _end(job, job.outcome)
+
+
+def _end(job: Job, outcome: Outcome) -> None:
+    """Write the last log lines, then how the job ended; the second must not fail by the first."""
+    for reporter in getattr(job, "reporters", []):
+        try:
+            reporter.write_events()
+        except (DatabaseError, InterfaceError):
+            logger.exception("the last lines of the job's log could not be written")
+    finish(job, outcome)
 
 
 def _outcome_of(error: BaseException) -> Outcome:
@@ -358,7 +390,7 @@ def _heartbeat(job: Job):
             try:
                 if not renew(job):
                     break
-            except DatabaseError as error:
+            except (DatabaseError, InterfaceError) as error:
                 logger.warning("heartbeat not written, will try again: %s", error)
                 connection.close()
         connection.close()
