@@ -27,8 +27,11 @@ for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OLLAMA_API_KEY", "FTF_LLM_MOD
 def pytest_configure() -> None:
     """Read the settings only now, with the environment above."""
     import django
+    from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
     django.setup()
+    # A third of a second per user otherwise; other processes can still check the password.
+    PBKDF2PasswordHasher.iterations = 1
 
 
 @pytest.fixture
