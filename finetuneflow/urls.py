@@ -6,6 +6,9 @@ from django.urls import include, path
 
 from finetuneflow.health import health
 
+admin.site.site_header = admin.site.site_title = "FineTuneFlow"
+admin.site.index_title = "Administration"
+
 urlpatterns = [
     path("health", health, name="health"),
     path("login/", auth.LoginView.as_view(template_name="login.html"), name="login"),

@@ -1,0 +1,77 @@
+"""Reading files and examples for pages."""
+
+from collections import Counter
+
+from django.db.models import Count, Q
+
+from datasets.models import Example, GenerationRequest
+from projects.models import Job, Project, SourceFile
+from projects.selectors import page_count
+
+
+def files_of(project: Project):
+    """Return the project's files with the number of their `passages`."""
+    return SourceFile.objects.filter(project=project).annotate(passages=Count("chunks"))
+
+
+def file_row(file: SourceFile) -> dict:
+    """Return what the table says of one file; the report is the extraction's."""
+    report = file.report
+    empty = report.get("empty_pages") or []
+    notes = [str(warning) for warning in report.get("warnings") or []]
+    return {
+        "file": file,
+        "pages": page_count(report),
+        "characters": report.get("characters", 0),
+        "empty_pages": empty if isinstance(empty, int) else len(empty),
+        "notes": notes,
+    }
+
+
+def list_examples(
+    project: Project, *, split: str = "", review: str = "", q: str = "", file: int | None = None
+):
+    """Return the dataset's examples that fit all filters; `preview` ones only when asked for."""
+    examples = Example.objects.filter(project=project)
+    examples = examples.filter(split=split) if split else examples.exclude(split="preview")
+    if review:
+        examples = examples.filter(review=review)
+    if file:
+        examples = examples.filter(chunk__file=file)
+    for word in q.split():
+        examples = examples.filter(Q(prompt__icontains=word) | Q(completion__icontains=word))
+    return examples.select_related("chunk__file").defer("chunk__text", "context")
+
+
+def preview_examples(project: Project):
+    return list_examples(project, split=Example.Split.PREVIEW)
+
+
+def refused(project: Project, *, limit: int = 200) -> dict:
+    """Return why replies or parts of them were not taken, in the newest generation.
+
+    `reasons` are counted over the whole job; `items` are the first `limit` of them.
+    """
+    job = Job.objects.filter(project=project, kind=Job.Kind.GENERATE).first()
+    reasons: Counter = Counter()
+    items: list[dict] = []
+    requests = GenerationRequest.objects.filter(job=job).exclude(rejected=[])
+    for pk, rejected in requests.values_list("pk", "rejected").iterator():
+        for item in rejected:
+            reasons[reason_of(item)] += 1
+            if len(items) < limit:
+                items.append({"request": pk, "reason": reason_of(item), "text": text_of(item)})
+    return {"reasons": reasons.most_common(), "items": items, "total": reasons.total()}
+
+
+def reason_of(item) -> str:
+    """Return the reason in words; an item of an unknown form still counts."""
+    reason = item.get("reason") if isinstance(item, dict) else None
+    return str(reason or "unknown").replace("_", " ")
+
+
+def text_of(item) -> str:
+    """Return what was refused, shortened, whatever its form."""
+    if not isinstance(item, dict):
+        return str(item)[:300]
+    return " — ".join(str(v) for k, v in item.items() if k != "reason" and v)[:300]

@@ -1,0 +1,221 @@
+"""Reading projects, their progress and their jobs for pages. Counts are grouped, never per row.
+
+Tables of higher apps are reached by the names of their reverse relations only.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db.models import Count, Max, Q
+from django.db.models.functions import Coalesce, Greatest
+
+from projects import access, queues
+from projects.models import Job, JobEvent, Project, SourceFile
+
+LOG_LINES = 300
+OPEN_REQUESTS = ("planned", "sent", "answered")
+TRAINED = (Job.Status.SUCCEEDED, Job.Status.COMPLETED_WITH_ERRORS)
+
+TONES = {
+    Job.Status.SUCCEEDED: "good",
+    Job.Status.COMPLETED_WITH_ERRORS: "warn",
+    Job.Status.INTERRUPTED: "warn",
+    Job.Status.PAUSED: "warn",
+    Job.Status.FAILED: "bad",
+}
+NEXT_ACTION = {
+    Job.Status.FAILED: "Correct the cause, then start it again. What was finished is kept.",
+    Job.Status.COMPLETED_WITH_ERRORS: "The rest is usable. Start it again to try what failed.",
+    Job.Status.INTERRUPTED: "Press Resume: it goes on where it stopped, nothing is done twice.",
+    Job.Status.PAUSED: "Press Resume when the reason is gone: it goes on where it stopped.",
+}
+
+
+@dataclass
+class Facts:
+    """The counts behind a project's steps."""
+
+    files: int = 0
+    files_read: int = 0
+    files_failed: int = 0
+    pages: int = 0
+    chunks: int = 0
+    splits: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    reviews: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    runs: int = 0
+    trained: int = 0
+    exports: int = 0
+    active: list[Job] = field(default_factory=list)
+
+    @property
+    def examples(self) -> int:
+        """Examples of the dataset; those of the preview do not count."""
+        return sum(count for split, count in self.splits.items() if split != "preview")
+
+
+def facts_of(projects: Iterable[Project]) -> dict[int, Facts]:
+    """Return the facts of each project by its id, in a constant number of queries."""
+    found = {project.pk: Facts() for project in projects}
+    for read in (_read_files, _read_examples, _read_runs, _read_active):
+        read(found)
+    return found
+
+
+def _read_files(found: dict[int, Facts]) -> None:
+    files = SourceFile.objects.filter(project_id__in=found)
+    for project_id, state, report in files.values_list("project_id", "state", "report"):
+        facts = found[project_id]
+        facts.files += 1
+        facts.files_read += state == SourceFile.State.EXTRACTED
+        facts.files_failed += state == SourceFile.State.FAILED
+        facts.pages += page_count(report)
+    counts = files.values("project_id").annotate(count=Count("chunks")).order_by()
+    for row in counts:
+        found[row["project_id"]].chunks = row["count"]
+
+
+def page_count(report: dict) -> int:
+    """Return the number of pages that a file's extraction report states."""
+    pages = report.get("pages", 0)
+    return pages if isinstance(pages, int) else len(pages)
+
+
+def _read_examples(found: dict[int, Facts]) -> None:
+    rows = (
+        Project.objects.filter(pk__in=found, examples__isnull=False)
+        .values("pk", "examples__split", "examples__review")
+        .annotate(count=Count("examples"))
+        .order_by()
+    )
+    for row in rows:
+        facts = found[row["pk"]]
+        facts.splits[row["examples__split"]] += row["count"]
+        if row["examples__split"] != "preview":
+            facts.reviews[row["examples__review"]] += row["count"]
+
+
+def _read_runs(found: dict[int, Facts]) -> None:
+    trained = Q(runs__job__status__in=TRAINED)
+    rows = Project.objects.filter(pk__in=found).annotate(
+        run_count=Count("runs", distinct=True),
+        trained_count=Count("runs", filter=trained, distinct=True),
+        export_count=Count("runs__exports", filter=Q(runs__exports__sha256__gt=""), distinct=True),
+    )
+    for row in rows.values("pk", "run_count", "trained_count", "export_count").order_by():
+        facts = found[row["pk"]]
+        facts.runs, facts.trained = row["run_count"], row["trained_count"]
+        facts.exports = row["export_count"]
+
+
+def _read_active(found: dict[int, Facts]) -> None:
+    for job in Job.objects.filter(project_id__in=found, status__in=Job.ACTIVE).order_by("pk"):
+        found[job.project_id].active.append(job)
+
+
+def list_projects(user):
+    """Return the user's projects, the last active first, with `.active_at`."""
+    return (
+        access.projects_of(user)
+        .annotate(
+            active_at=Greatest(
+                "updated_at",
+                Coalesce(Max("jobs__queued_at"), "updated_at"),
+                Coalesce(Max("jobs__finished_at"), "updated_at"),
+            )
+        )
+        .order_by("-active_at", "-pk")
+    )
+
+
+def latest_job(project: Project, *kinds: str) -> Job | None:
+    """Return the newest job of these kinds, an active one before any other."""
+    jobs = list(Job.objects.filter(project=project, kind__in=kinds)[:10])
+    return next((job for job in jobs if job.is_active), jobs[0] if jobs else None)
+
+
+def recent_jobs(project: Project, limit: int = 12) -> list[Job]:
+    return list(Job.objects.filter(project=project)[:limit])
+
+
+def job_context(job: Job) -> dict:
+    """Return what `partials/job.html` shows."""
+    return {
+        "job": job,
+        "tone": TONES.get(job.status, ""),
+        "seconds_left": seconds_left(job),
+        "next_action": NEXT_ACTION.get(job.status, ""),
+        "is_resumable": job.status in Job.RESUMABLE,
+        "is_stuck": job.status == Job.Status.QUEUED and not queues.has_worker(job.queue),
+        "poll_seconds": 5 if (job.seconds or 0) > 600 else 2,
+    }
+
+
+def seconds_left(job: Job) -> float | None:
+    """Return an estimate from the pace so far; None while there is too little to judge by."""
+    seconds = job.seconds or 0
+    if job.status != Job.Status.RUNNING or seconds < 5 or not 0 < job.done <= job.total:
+        return None
+    return seconds * (job.total - job.done) / job.done
+
+
+def log_lines(job: Job, *, after: int | None = None) -> dict:
+    """Return the job's log after the cursor, or its last lines, and the next cursor.
+
+    `job` must have been read before: an ended job has written its last line by then.
+    """
+    events = JobEvent.objects.filter(job=job).exclude(text="")
+    if after is None:
+        lines = list(reversed(events.order_by("-pk")[:LOG_LINES]))
+    else:
+        lines = list(events.filter(pk__gt=after)[:LOG_LINES])
+    cursor = lines[-1].pk if lines else after or 0
+    more = job.is_active or (after is not None and len(lines) == LOG_LINES)
+    return {"job": job, "lines": lines, "cursor": cursor, "is_followed": more}
+
+
+def log_text(job: Job) -> Iterator[str]:
+    """Yield the whole log, a line at a time, as text."""
+    for event in JobEvent.objects.filter(job=job).exclude(text="").iterator():
+        yield f"{event.at:%Y-%m-%d %H:%M:%S}  {event.level:7}  {event.text}\n"
+
+
+def missing_workers() -> list[str]:
+    """Return the queues that no living worker serves."""
+    served = set(queues.fresh_beats().values_list("queue", flat=True))
+    return [queue for queue in settings.QUEUES if queue not in served]
+
+
+def request_ledger(project: Project) -> list[dict]:
+    """Return, for each kind of job, what became of its requests to the language model.
+
+    planned = done + rejected + failed + cancelled + open.
+    """
+    ledger: dict[str, Counter] = {}
+    for kind, state, count in _requests(project, "requests__state"):
+        line = ledger.setdefault(kind, Counter())
+        line["open" if state in OPEN_REQUESTS else state] += count
+        line["planned"] += count
+    states = ("planned", "done", "rejected", "failed", "cancelled", "open")
+    return [
+        {"title": kind.label} | {state: ledger[kind][state] for state in states}
+        for kind in Job.Kind
+        if kind in ledger
+    ]
+
+
+def request_reasons(project: Project) -> list[tuple[str, int]]:
+    """Return why requests to the language model gave nothing, the most frequent reason first."""
+    reasons: Counter = Counter()
+    for _, reason, count in _requests(project, "requests__error_class"):
+        if reason:
+            reasons[reason.replace("_", " ")] += count
+    return reasons.most_common()
+
+
+def _requests(project: Project, column: str) -> list[tuple[str, str, int]]:
+    """Return (kind of job, value of `column`, number of requests)."""
+    grouped = Job.objects.filter(project=project).values_list("kind", column)
+    rows = grouped.annotate(count=Count("requests")).order_by()
+    return [row for row in rows if row[2]]

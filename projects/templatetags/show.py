@@ -1,0 +1,48 @@
+"""Tags and filters that all templates share."""
+
+from django import template
+
+from projects import selectors
+from projects.models import Job
+
+register = template.Library()
+
+
+@register.inclusion_tag("partials/job.html")
+def show_job(job: Job) -> dict:
+    """Show a job with its progress, as its own address answers it."""
+    return selectors.job_context(job)
+
+
+@register.inclusion_tag("partials/workers.html")
+def show_workers() -> dict:
+    return {"missing": selectors.missing_workers()}
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Return seconds as words with two units at most: "12 s", "4 min 10 s", "2 h 5 min"."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@register.filter
+def rounded_duration(seconds: float) -> str:
+    """Return an estimated time without false precision: "about 40 s", "about 11 min"."""
+    if seconds < 60:
+        return f"about {max(10, round(seconds / 10) * 10)} s"
+    if seconds < 3600:
+        return f"about {round(seconds / 60)} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+@register.filter
+def tone(status: str) -> str:
+    """Return the colour class of a job's status."""
+    return selectors.TONES.get(status, "")

@@ -1,0 +1,97 @@
+"""Reading models, runs and exports for pages."""
+
+from dataclasses import dataclass
+
+from django.utils.safestring import SafeString, mark_safe
+
+from projects.models import Job, JobEvent, Project
+from projects.selectors import TRAINED
+from training import curves, hub, report
+from training.models import Export, Run
+
+TABLE_ROWS = 200
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known about the project's base model without asking the network."""
+
+    is_local: bool
+    info: hub.ModelInfo | None = None
+    problem: str = ""
+
+
+def model_facts(model_id: str) -> ModelFacts:
+    if hub.local_path(model_id) is None:
+        return ModelFacts(is_local=False)
+    try:
+        return ModelFacts(is_local=True, info=hub.resolve(model_id))
+    except hub.HubError as error:
+        return ModelFacts(is_local=True, problem=str(error))
+
+
+def runs_of(project: Project):
+    return Run.objects.filter(project=project).select_related("job")
+
+
+def trained_runs(project: Project):
+    """Return the runs that have an adapter to export."""
+    return runs_of(project).filter(job__status__in=TRAINED)
+
+
+def trainable_counts(project: Project) -> dict:
+    """Return how many examples a training would use now; rejected ones are left out."""
+    examples = project.examples.exclude(review="rejected")
+    return {split: examples.filter(split=split).count() for split in ("train", "eval")}
+
+
+def exports_of(project: Project):
+    return Export.objects.filter(run__project=project).select_related("run")
+
+
+def history(run: Run) -> list[dict]:
+    """Return the measurements of a run in order: `step` with `loss` and/or `eval_loss`."""
+    if run.job_id is None:
+        return []
+    events = JobEvent.objects.filter(job_id=run.job_id, level=JobEvent.Level.METRIC)
+    rows = events.values_list("data", flat=True)
+    return [row for row in rows if "step" in row]
+
+
+def loss_curve(rows: list[dict]) -> SafeString:
+    """Return the curve as SVG: numbers and fixed words of ours, so it needs no escaping."""
+    return mark_safe(curves.loss_curve_svg(rows))
+
+
+def run_state(run: Run) -> dict:
+    """Return the numbers of a run as far as they are known; None for what is not measured yet."""
+    rows = history(run)
+    baseline = run.metrics.get("baseline") or {}
+    final = run.metrics.get("final") or {}
+    eval_rows = run.dataset_stats.get("eval", 0)
+    return {
+        "rows": rows[-TABLE_ROWS:],
+        "row_count": len(rows),
+        "curve": loss_curve(rows),
+        "verdict": report.verdict(baseline, final, eval_rows) if final else "",
+        "loss": _last(rows, "loss"),
+        "eval_before": baseline.get("eval_loss"),
+        "eval_now": final.get("eval_loss", _last(rows, "eval_loss")),
+        "perplexity_before": baseline.get("perplexity"),
+        "perplexity_after": final.get("perplexity"),
+        "tokens_per_second": run.metrics.get("tokens_per_second", _last(rows, "tokens_per_second")),
+        "peak_bytes": run.peak_bytes,
+    }
+
+
+def _last(rows: list[dict], key: str) -> float | None:
+    return next((row[key] for row in reversed(rows) if row.get(key) is not None), None)
+
+
+def export_jobs(project: Project) -> dict[int, Job]:
+    """Return the newest job of each export, by the export's id."""
+    kinds = [Job.Kind.EXPORT, Job.Kind.VERIFY]
+    found: dict[int, Job] = {}
+    for job in Job.objects.filter(project=project, kind__in=kinds).order_by("pk"):
+        found[job.params.get("export")] = job
+    return found

@@ -1,0 +1,141 @@
+"""Pages of the base model, the hardware, runs and exports."""
+
+from django.contrib import messages
+from django.http import FileResponse, Http404
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from finetuneflow.lib import storage
+from finetuneflow.lib.htmx import redirect_to, render_page
+from projects import access, wizard
+from projects.models import Job, Project
+from projects.selectors import TRAINED, latest_job, log_lines
+from projects.web import page_of, posted, start, wizard_step
+from training import hardware as machine
+from training import hub, selectors, services
+from training.forms import ModelForm, TrainingForm
+from training.models import Export, Run
+
+
+@require_http_methods(["GET", "POST"])
+@wizard_step("model")
+def model(request, project: Project):
+    form = ModelForm(posted(request), instance=project)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, "Saved.")
+        return redirect_to(request, "training:model", project.pk)
+    if form.errors:
+        project.refresh_from_db()
+    context = {
+        "project": project,
+        "form": form,
+        "nav": wizard.nav(project, "model"),
+        "local_models": hub.local_models(),
+        "facts": selectors.model_facts(project.base_model),
+    }
+    status = 422 if form.errors else 200
+    return render_page(request, "training/model.html", "partials/form.html", context, status=status)
+
+
+@require_GET
+@wizard_step("hardware")
+def hardware(request, project: Project):
+    context = {
+        "project": project,
+        "nav": wizard.nav(project, "hardware"),
+        "hardware": machine.probe(refresh="refresh" in request.GET),
+    }
+    return render_page(
+        request, "training/hardware.html", "training/partials/hardware.html", context
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@wizard_step("train")
+def train(request, project: Project):
+    form = TrainingForm(posted(request))
+    if request.method == "POST" and form.is_valid():
+        job = start(request, services.start_training, project=project, **form.cleaned_data)
+        run = Run.objects.filter(job=job).first()
+        return redirect_to(
+            request, *(("training:run", run.pk) if run else ("projects:job", job.pk))
+        )
+    context = {
+        "project": project,
+        "nav": wizard.nav(project, "train"),
+        "form": form,
+        "page": page_of(request, selectors.runs_of(project)),
+        "counts": selectors.trainable_counts(project),
+        "job": latest_job(project, Job.Kind.TRAIN),
+    }
+    status = 422 if form.errors else 200
+    return render_page(
+        request, "training/train.html", "training/partials/runs.html", context, status=status
+    )
+
+
+def _to_run(request, job: Job):
+    run = Run.objects.filter(job=job).first()
+    if run is None:
+        return redirect_to(request, "projects:job", job.pk)
+    return redirect_to(request, "training:run", run.pk)
+
+
+@require_GET
+def run(request, run_id: int):
+    """A run: its job, its curve, its answers. The fragment is what changes while it trains."""
+    run = access.get_owned(Run, request.user, pk=run_id)
+    context = {"run": run, "project": run.project, "state": selectors.run_state(run)}
+    if not request.htmx:
+        context |= {"nav": wizard.nav(run.project, "train")}
+        context |= {"log": log_lines(run.job) if run.job else None}
+    return render_page(request, "training/run.html", "training/partials/run.html", context)
+
+
+@require_GET
+def run_numbers(request, run_id: int):
+    """The curve as a table, apart from the curve: being opened survives the next poll."""
+    run = access.get_owned(Run, request.user, pk=run_id)
+    context = {"run": run, "state": selectors.run_state(run)}
+    return render(request, "training/partials/numbers.html", context)
+
+
+@require_GET
+@wizard_step("export")
+def export(request, project: Project):
+    jobs = selectors.export_jobs(project)
+    page = page_of(request, selectors.exports_of(project))
+    context = {
+        "project": project,
+        "nav": wizard.nav(project, "export"),
+        "runs": selectors.trained_runs(project),
+        "page": page,
+        "exports": [{"export": item, "job": jobs.get(item.pk)} for item in page],
+        "job": latest_job(project, Job.Kind.EXPORT, Job.Kind.VERIFY),
+    }
+    return render_page(request, "training/export.html", "training/partials/exports.html", context)
+
+
+@require_POST
+def build_export(request, run_id: int):
+    run = access.get_owned(Run, request.user, pk=run_id)
+    if run.job and run.job.status in TRAINED:
+        start(request, services.start_export, run=run)
+    else:
+        messages.warning(request, "This run has not finished. Train first, then build the archive.")
+    return redirect_to(request, "training:export", run.project_id)
+
+
+@require_GET
+def download(request, export_id: int):
+    """The zip, to its owner. A missing file is 404 like a missing row."""
+    export = access.get_owned(Export, request.user, owner_path="run__project__owner", pk=export_id)
+    if not export.is_ready:
+        raise Http404
+    folder = services.exports_folder(export.run.project)
+    try:
+        file = storage.safe_path(folder, export.file_name).open("rb")
+    except (storage.UnsafePath, FileNotFoundError) as error:
+        raise Http404 from error
+    return FileResponse(file, as_attachment=True, filename=export.file_name)
