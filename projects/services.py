@@ -28,9 +28,9 @@ def create_project(*, owner, name: str, **fields) -> Project:
     """Create a project; raises `ValidationError` for an empty name or settings out of range."""
     project = Project(owner=owner, name=name.strip(), **fields)
     project.base_model = project.base_model or settings.DEFAULT_BASE_MODEL
+    project.full_clean(validate_constraints=False)
     if project.chunk_overlap * 2 > project.chunk_size:
         raise ValidationError({"chunk_overlap": "The overlap must be at most half the chunk size."})
-    project.full_clean()
     project.save()
     return project
 
