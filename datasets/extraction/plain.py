@@ -1,0 +1,125 @@
+"""Text files of any encoding. Never a silent loss: what cannot be decoded is said and shown."""
+
+import codecs
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import chardet
+
+from datasets.extraction.result import ExtractionError, Parsed
+
+# The UTF-32 mark starts with the UTF-16 one, so it is looked for first.
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+REPLACEMENT = "\ufffd"
+SAMPLE_BYTES = 200_000
+SURE = 0.7
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_MULTIBYTE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
+
+
+def load(path: Path) -> Parsed:
+    """Return the text, split at form feeds, with the encoding used and how sure it is."""
+    data = path.read_bytes()
+    text, encoding, confidence, warnings = decode(data)
+    if len(_CONTROLS.findall(text[:SAMPLE_BYTES])) > len(text[:SAMPLE_BYTES]) / 50:
+        raise _binary()
+    if confidence < SURE:
+        warnings.append(
+            f"The encoding is a guess ({encoding}). Look at the accents; if they are wrong, "
+            "save the file as UTF-8 and add it again."
+        )
+    return Parsed(
+        texts=text.replace("\r\n", "\n").replace("\r", "\n").split("\f"),
+        parser=f"text, chardet {version('chardet')}",
+        warnings=warnings,
+        encoding=encoding,
+        encoding_confidence=confidence,
+    )
+
+
+def decode(data: bytes) -> tuple[str, str, float, list[str]]:
+    """Return text, encoding, confidence and warnings: mark, UTF-8, NULs, then detection."""
+    warnings: list[str] = []
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            return _decode_marked(data, encoding, warnings)
+    try:
+        return data.decode("utf-8"), "utf-8", 1.0, warnings
+    except UnicodeDecodeError:
+        pass
+    if b"\0" in data:
+        encoding = _by_nul_pattern(data)
+        return data.decode(encoding), encoding, 0.95, warnings
+    if _is_damaged_utf8(data):
+        return _decode_damaged(data, warnings)
+    return *_detect(data), warnings
+
+
+def _decode_marked(data: bytes, encoding: str, warnings: list[str]):
+    try:
+        return data.decode(encoding), encoding, 1.0, warnings
+    except UnicodeDecodeError:
+        text = data.decode(encoding, errors="replace")
+        warnings.append(
+            f"{text.count(REPLACEMENT)} characters could not be read as {encoding}; "
+            f"they show as {REPLACEMENT}."
+        )
+        return text, encoding, 0.8, warnings
+
+
+def _by_nul_pattern(data: bytes) -> str:
+    """Return the UTF-16 that has its zero bytes on the right side, or refuse a binary file."""
+    even, odd = data[0::2].count(0), data[1::2].count(0)
+    order = ("utf-16-be", "utf-16-le") if even > odd else ("utf-16-le", "utf-16-be")
+    if max(even, odd) > 4 * min(even, odd) and len(data) % 2 == 0:
+        for encoding in order:
+            try:
+                data.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            return encoding
+    raise _binary()
+
+
+def _binary() -> ExtractionError:
+    return ExtractionError(
+        "wrong_type",
+        "The file is not text: it has zero bytes or control characters. "
+        "Add a PDF, a .docx or a text file instead.",
+    )
+
+
+def _is_damaged_utf8(data: bytes) -> bool:
+    """True when almost all bytes over 127 form UTF-8: a cut or a few broken characters."""
+    bad = data.decode("utf-8", errors="replace").count(REPLACEMENT)
+    return len(_MULTIBYTE.findall(data)) > 20 * bad
+
+
+def _decode_damaged(data: bytes, warnings: list[str]):
+    text = data.decode("utf-8", errors="replace")
+    warnings.append(
+        f"{text.count(REPLACEMENT)} broken characters in an otherwise good UTF-8 text "
+        f"show as {REPLACEMENT}."
+    )
+    return text, "utf-8", 0.9, warnings
+
+
+def _detect(data: bytes) -> tuple[str, str, float]:
+    """Ask chardet about the lines that are not ASCII; latin-1 reads whatever is left."""
+    lines = [line for line in data.splitlines(keepends=True) if not line.isascii()]
+    found = chardet.detect(b"".join(lines)[:SAMPLE_BYTES])
+    guesses = [(found["encoding"], found["confidence"] or 0.0), ("cp1252", 0.4)]
+    for encoding, confidence in guesses:
+        try:
+            if encoding and encoding.lower() != "ascii":
+                return data.decode(encoding), encoding.lower(), round(confidence, 2)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return data.decode("latin-1"), "latin-1", 0.2
