@@ -6,7 +6,7 @@ import threading
 from django.db import connection
 from django.utils.module_loading import import_string
 
-from projects import jobs, waiting
+from projects import jobs, queues, waiting
 from projects.commands import INTERRUPTED, CommandFailed, JsonCommand
 from projects.models import Job
 
@@ -57,7 +57,7 @@ class JobCommand(JsonCommand):
         return "\n".join(lines)
 
     def _wait(self, job: Job) -> Job:
-        if not waiting.has_worker(job.queue):
+        if not queues.has_worker(job.queue):
             self.note(
                 f"No worker of the queue {job.queue!r} is alive: the job waits until one starts "
                 f"(`make run`, or `manage.py worker --queue {job.queue}`). "

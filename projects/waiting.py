@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.db import close_old_connections, connection
-from django.utils import timezone
 
 from projects import jobs
-from projects.models import Job, WorkerBeat
+from projects.models import Job
 
-ALIVE = timedelta(seconds=60)
 GRACE_SECONDS = 5.0
 
 
@@ -44,9 +41,3 @@ def wait_for(
 def _will_be_queued_again(job: Job) -> bool:
     """A job is interrupted for a moment before it is queued for its next attempt."""
     return job.status == Job.Status.INTERRUPTED and job.attempt < jobs.MAX_ATTEMPTS
-
-
-def has_worker(queue: str) -> bool:
-    """Say whether a worker of this queue gave a sign of life within the last minute."""
-    since = timezone.now() - ALIVE
-    return WorkerBeat.objects.filter(queue=queue, beat_at__gte=since).exists()

@@ -2,17 +2,15 @@
 
 import json
 import threading
-from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.utils import timezone
 
-from projects import jobs, waiting
+from projects import jobs, queues, waiting
 from projects.job_commands import JobCommand
-from projects.models import Job, WorkerBeat
+from projects.models import Job
 from projects.tests import job_samples
 
 
@@ -95,12 +93,13 @@ def test_two_ways_to_wait_at_once_are_refused(project):
     assert not Job.objects.exists()
 
 
-@pytest.mark.parametrize(("age_seconds", "alive"), [(5, True), (61, False)])
-def test_a_worker_is_alive_for_a_minute_after_its_last_beat(db, age_seconds, alive):
-    then = timezone.now() - timedelta(seconds=age_seconds)
-    WorkerBeat.objects.create(name="gpu@here", queue="gpu", pid=1, started_at=then, beat_at=then)
-    assert waiting.has_worker("gpu") is alive
-    assert waiting.has_worker("default") is False
+def test_a_worker_that_is_alive_needs_no_word(project):
+    queues.beat("default", pid=1)
+    Job.objects.create(project=project, kind=Job.Kind.VERIFY, status=Job.Status.SUCCEEDED)
+    notes = StringIO()
+    command = Follow(project, "succeed", stdout=StringIO(), stderr=notes)
+    command._wait(Job.objects.get())
+    assert "alive" not in notes.getvalue()
 
 
 @pytest.mark.django_db(transaction=True)
