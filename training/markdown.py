@@ -14,15 +14,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).with_name("templates_export")
 LIMIT = 2000
-UNKNOWN = "–"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~$!{}])")
 # What starts a list, a heading's underline or a table only at the beginning of a line.
-_START = re.compile(r"^(\s*)([-+=:]|\d+[.)])")
+_START = re.compile(r"^(\s*)([-+=:]|\d+[.)](?=\s|$))")
 
 
 class Safe(str):
     """Text that is Markdown already; everything else is escaped when it is written."""
+
+
+UNKNOWN = Safe("–")
 
 
 def escape(value, *, limit: int = LIMIT) -> Safe:
@@ -34,8 +36,8 @@ def escape(value, *, limit: int = LIMIT) -> Safe:
 
 def quote(value, limit: int = LIMIT) -> Safe:
     """Return text of several lines as a block quote."""
-    lines = _cut(_clean(str(value)), limit).strip().splitlines() or [""]
-    return Safe("\n".join(f"> {_escape_line(line.strip())}  ".rstrip(" ") + "  " for line in lines))
+    lines = _cut(_clean(str(value)), limit).strip().splitlines()
+    return Safe("  \n".join(f"> {_escape_line(line.strip())}" for line in lines) or ">")
 
 
 def code(value) -> Safe:
@@ -55,22 +57,20 @@ def _needs_number(char: str) -> bool:
     return char in "`<" or (ord(char) < 0x10000 and unicodedata.category(char) in _UNSEEN)
 
 
-def number(value, digits: int = 4) -> str:
+def number(value, digits: int = 4) -> Safe:
     """Return a measured number, or a dash where nothing was measured."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return UNKNOWN
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    return Safe(f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}")
 
 
-def size(value) -> str:
+def size(value) -> Safe:
     """Return bytes for a person, in powers of 1000."""
     if not isinstance(value, int | float):
         return UNKNOWN
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if abs(value) < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1000
-    return ""
+    units = ("bytes", "kB", "MB", "GB", "TB")
+    power = min(len(units) - 1, max(0, len(str(int(abs(value)))) - 1) // 3)
+    return Safe(f"{value / 1000**power:.{1 if power else 0}f} {units[power]}")
 
 
 def render(template: str, **context) -> str:

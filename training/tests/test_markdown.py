@@ -80,7 +80,7 @@ def test_no_punctuation_becomes_more_than_text(value):
 
 
 def test_a_quote_keeps_its_lines_together():
-    assert markdown.quote("one\n\n# two").splitlines() == ["> one  ", ">  ", r"> \# two  "]
+    assert markdown.quote("one\n\n# two").splitlines() == ["> one  ", ">   ", r"> \# two"]
 
 
 def test_a_value_in_a_table_stays_in_its_cell():
@@ -108,11 +108,16 @@ def test_what_was_not_measured_is_a_dash(value, text):
     assert markdown.number(value) == text
 
 
+def test_a_measured_number_is_not_mistaken_for_a_list():
+    assert markdown.escape("2.5 seconds") == "2.5 seconds"
+    assert markdown.escape("2. seconds") == r"2\. seconds"
+
+
 def test_sizes_are_in_words():
     assert [markdown.size(n) for n in (0, 999, 1500, 2_500_000, 3e12)] == [
         "0 bytes",
         "999 bytes",
         "1.5 kB",
         "2.5 MB",
-        "3000.0 GB",
+        "3.0 TB",
     ]
