@@ -79,7 +79,7 @@ def write_archive(path: Path, *, moment: datetime, about: dict) -> Iterator[Arch
         writer = ArchiveWriter(archive, moment)
         yield writer
         files = {
-            member.name: {"sha256": member.sha256, "size_bytes": member.size_bytes}
+            member.name: {"sha256": member.sha256, "size": member.size_bytes}
             for member in writer.members
         }
         writer.add_text(MANIFEST, json.dumps(about | {"files": files}, indent=2) + "\n")
@@ -120,7 +120,7 @@ def _read_manifest(archive: zipfile.ZipFile) -> dict[str, Member]:
     try:
         files = json.loads(archive.read(info))["files"]
         return {
-            name: Member(name, int(entry["size_bytes"]), str(entry["sha256"]))
+            name: Member(name, int(entry["size"]), str(entry["sha256"]))
             for name, entry in files.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -30,7 +30,7 @@ def write(path: Path, **texts: str) -> Path:
 def forge(path: Path, contents: dict[str, bytes], *, listed=None, kinds=None) -> Path:
     """Write a zip by hand, with a manifest of whatever the test wants it to say."""
     files = {
-        name: {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
         for name, data in contents.items()
     }
     with zipfile.ZipFile(path, "w") as target:
@@ -136,7 +136,7 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path, name):
 
 
 def test_a_changed_file_is_noticed(tmp_path):
-    good = {"sha256": hashlib.sha256(b"good").hexdigest(), "size_bytes": 4}
+    good = {"sha256": hashlib.sha256(b"good").hexdigest(), "size": 4}
     with pytest.raises(archive.BadArchive, match="'a' does not have the SHA-256"):
         unpack(forge(tmp_path / "a.zip", {"a": b"evil"}, listed={"a": good}))
 
@@ -144,9 +144,9 @@ def test_a_changed_file_is_noticed(tmp_path):
 @pytest.mark.parametrize(
     ("contents", "listed", "what"),
     [
-        ({"a": b"x", "b": b"y"}, {"a": {"sha256": "0", "size_bytes": 1}}, "differ in: 'b'"),
-        ({}, {"a": {"sha256": "0", "size_bytes": 1}}, "differ in: 'a'"),
-        ({"a": b"x"}, {"a": {"sha256": "0", "size_bytes": 2}}, "not the listed size"),
+        ({"a": b"x", "b": b"y"}, {"a": {"sha256": "0", "size": 1}}, "differ in: 'b'"),
+        ({}, {"a": {"sha256": "0", "size": 1}}, "differ in: 'a'"),
+        ({"a": b"x"}, {"a": {"sha256": "0", "size": 2}}, "not the listed size"),
         ({"a": b"x"}, {"a": 5}, "manifest cannot be read"),
         ({"a": b"x"}, [], "manifest cannot be read"),
         ({"model.bin": b"x"}, None, "pickle"),
@@ -178,7 +178,7 @@ def test_a_member_that_lies_about_its_size_is_stopped(tmp_path):
     packed = zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(path, "w", packed) as target:
         target.writestr("liar", b"0" * MIB)
-        entry = {"sha256": hashlib.sha256(b"0" * 16).hexdigest(), "size_bytes": 16}
+        entry = {"sha256": hashlib.sha256(b"0" * 16).hexdigest(), "size": 16}
         target.writestr("manifest.json", json.dumps({"files": {"liar": entry}}))
     told, real = (16).to_bytes(4, "little"), MIB.to_bytes(4, "little")
     data = path.read_bytes()
