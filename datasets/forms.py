@@ -13,7 +13,7 @@ class SeveralFilesInput(forms.ClearableFileInput):
 
 
 class SeveralFilesField(forms.FileField):
-    """A file field that takes several; cleaned to a list. Empty files are the service's to refuse."""
+    """Takes several files, cleaned to a list. Refusing an empty one is left to the service."""
 
     widget = SeveralFilesInput
 

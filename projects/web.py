@@ -28,7 +28,8 @@ def wizard_step(slug: str):
             if request.method == "POST":
                 lacking = wizard.missing_now(project, step)
                 if lacking:
-                    messages.warning(request, f"Not yet possible. {' '.join(lacking)}")
+                    todo = " ".join(earlier.missing for earlier in lacking)
+                    messages.warning(request, f"Not yet possible. {todo}")
                     return redirect_to(request, step.url_name, project.pk)
             return view(request, project, *args, **kwargs)
 

@@ -52,7 +52,7 @@ class Nav:
     current: NavStep | None
     previous: NavStep | None
     next: NavStep | None
-    missing: list[str]
+    missing: list[NavStep]
     is_running: bool
     facts: Facts
 
@@ -167,13 +167,13 @@ STEPS: tuple[Step, ...] = (
 BY_SLUG = {step.slug: step for step in STEPS}
 
 
-def missing(project: Project, step: Step, facts: Facts) -> list[str]:
-    """Return what has to be done before `step`, as sentences; empty when it may begin."""
+def missing(project: Project, step: Step, facts: Facts) -> list[Step]:
+    """Return the steps that have to be done before `step`; empty when it may begin."""
     needed = [BY_SLUG[slug] for slug in step.needs]
-    return [earlier.missing for earlier in needed if not earlier.finished(project, facts)]
+    return [earlier for earlier in needed if not earlier.finished(project, facts)]
 
 
-def missing_now(project: Project, step: Step) -> list[str]:
+def missing_now(project: Project, step: Step) -> list[Step]:
     """Return `missing` by a fresh look at the data."""
     return missing(project, step, selectors.facts_of([project])[project.pk])
 
@@ -193,16 +193,21 @@ def nav(project: Project, slug: str = "") -> Nav:
     """Return the rail of a page: all steps, where `slug` stands, and what that step still needs."""
     facts = selectors.facts_of([project])[project.pk]
     steps = [_nav_step(project, step, facts, slug) for step in STEPS]
+    lacking = missing(project, BY_SLUG[slug], facts) if slug else []
     place = next((index for index, item in enumerate(steps) if item.is_current), None)
     return Nav(
         steps=steps,
         current=None if place is None else steps[place],
         previous=steps[place - 1] if place else None,
         next=steps[place + 1] if place is not None and place + 1 < len(steps) else None,
-        missing=missing(project, BY_SLUG[slug], facts) if slug else [],
+        missing=[item for item in steps if item.step in lacking],
         is_running=bool(facts.active),
         facts=facts,
     )
+
+
+def _first(step: Step) -> str:
+    return f"first: {step.missing[0].lower()}{step.missing[1:].rstrip('.')}"
 
 
 def _nav_step(project: Project, step: Step, facts: Facts, slug: str) -> NavStep:
@@ -210,11 +215,14 @@ def _nav_step(project: Project, step: Step, facts: Facts, slug: str) -> NavStep:
     lacking = missing(project, step, facts)
     fact = step.describe(project, facts)
     if job is not None:
-        state, fact = RUNNING, f"{job.percent} % · {job.message}" if job.message else "waiting"
+        state, fact = (
+            RUNNING,
+            f"{job.percent} % · {job.message or job.get_status_display().lower()}",
+        )
     elif step.finished(project, facts):
         state = DONE
     elif lacking:
-        state, fact = BLOCKED, f"first: {lacking[0][0].lower()}{lacking[0][1:].rstrip('.')}"
+        state, fact = BLOCKED, _first(lacking[0])
     else:
         state = OPEN
     return NavStep(

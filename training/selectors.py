@@ -50,12 +50,19 @@ def exports_of(project: Project):
 
 
 def history(run: Run) -> list[dict]:
-    """Return the measurements of a run in order: `step` with `loss` and/or `eval_loss`."""
-    if run.job_id is None:
-        return []
-    events = JobEvent.objects.filter(job_id=run.job_id, level=JobEvent.Level.METRIC)
-    rows = events.values_list("data", flat=True)
-    return [row for row in rows if "step" in row]
+    """Return a row a step, in order: `step` with `loss` and/or `eval_loss`.
+
+    A run that went on from a checkpoint measured some steps twice: the later values count.
+    """
+    rows = (run.metrics.get("history") or []) if run.metrics.get("final") else []
+    if not rows and run.job_id is not None:
+        events = JobEvent.objects.filter(job_id=run.job_id, level=JobEvent.Level.METRIC)
+        rows = list(events.values_list("data", flat=True))
+    steps: dict[int, dict] = {}
+    for row in rows:
+        if "step" in row:
+            steps[row["step"]] = steps.get(row["step"], {}) | row
+    return [steps[step] for step in sorted(steps)]
 
 
 def loss_curve(rows: list[dict]) -> SafeString:
@@ -68,19 +75,18 @@ def run_state(run: Run) -> dict:
     rows = history(run)
     baseline = run.metrics.get("baseline") or {}
     final = run.metrics.get("final") or {}
-    eval_rows = run.dataset_stats.get("eval", 0)
+    speed = (run.metrics.get("train") or {}).get("tokens_per_second")
     return {
         "rows": rows[-TABLE_ROWS:],
         "row_count": len(rows),
         "curve": loss_curve(rows),
-        "verdict": report.verdict(baseline, final, eval_rows) if final else "",
         "loss": _last(rows, "loss"),
-        "eval_before": baseline.get("eval_loss"),
+        "eval_before": baseline.get("eval_loss", rows[0].get("eval_loss") if rows else None),
         "eval_now": final.get("eval_loss", _last(rows, "eval_loss")),
-        "perplexity_before": baseline.get("perplexity"),
-        "perplexity_after": final.get("perplexity"),
-        "tokens_per_second": run.metrics.get("tokens_per_second", _last(rows, "tokens_per_second")),
-        "peak_bytes": run.peak_bytes,
+        "baseline": baseline,
+        "final": final,
+        "verdict": report.verdict(baseline, final, run.dataset_stats.get("eval", 0)),
+        "tokens_per_second": speed or _last(rows, "tokens_per_second"),
     }
 
 

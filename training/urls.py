@@ -11,5 +11,6 @@ urlpatterns = [
     path("runs/<int:run_id>/", views.run, name="run"),
     path("runs/<int:run_id>/numbers/", views.run_numbers, name="run_numbers"),
     path("runs/<int:run_id>/export/", views.build_export, name="build_export"),
+    path("exports/<int:export_id>/verify/", views.verify, name="verify"),
     path("exports/<int:export_id>/download/", views.download, name="download"),
 ]

@@ -127,10 +127,24 @@ def build_export(request, run_id: int):
     return redirect_to(request, "training:export", run.project_id)
 
 
+@require_POST
+def verify(request, export_id: int):
+    export = _owned_export(request, export_id)
+    if export.is_ready:
+        start(request, services.start_verification, export=export)
+    else:
+        messages.warning(request, "There is no built archive to check. Build it first.")
+    return redirect_to(request, "training:export", export.run.project_id)
+
+
+def _owned_export(request, export_id: int) -> Export:
+    return access.get_owned(Export, request.user, owner_path="run__project__owner", pk=export_id)
+
+
 @require_GET
 def download(request, export_id: int):
     """The zip, to its owner. A missing file is 404 like a missing row."""
-    export = access.get_owned(Export, request.user, owner_path="run__project__owner", pk=export_id)
+    export = _owned_export(request, export_id)
     if not export.is_ready:
         raise Http404
     folder = services.exports_folder(export.run.project)

@@ -1,6 +1,10 @@
 """Tags and filters that all templates share."""
 
+from datetime import datetime, timedelta
+
 from django import template
+from django.utils import timezone
+from django.utils.timesince import timesince
 
 from projects import selectors
 from projects.models import Job
@@ -46,3 +50,17 @@ def rounded_duration(seconds: float) -> str:
 def tone(status: str) -> str:
     """Return the colour class of a job's status."""
     return selectors.TONES.get(status, "")
+
+
+@register.filter
+def number(value: int | None) -> str:
+    """Return a whole number with separators; empty for None and 0."""
+    return f"{value:,}" if value else ""
+
+
+@register.filter
+def ago(moment: datetime) -> str:
+    """Return how long ago something was, to the minute."""
+    if timezone.now() - moment < timedelta(minutes=1):
+        return "just now"
+    return f"{timesince(moment, depth=1)} ago"
