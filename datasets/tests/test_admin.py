@@ -1,0 +1,89 @@
+"""The admin: staff only, every model listed, the ledger read-only, review actions."""
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from datasets.models import Chunk, Example, GenerationRequest
+from projects import services
+from projects.models import Job
+
+OURS = [
+    m for m in admin.site._registry if m._meta.app_label in ("projects", "datasets", "training")
+]
+READ_ONLY = [m for m in OURS if m._meta.model_name not in ("project", "example")]
+
+
+@pytest.fixture
+def request_row(project):
+    file = services.add_file(project=project, name="a.txt", pieces=[b"text"])
+    chunk = Chunk.objects.create(file=file, index=0, text="Text", token_count=1, start=0, end=4)
+    job = Job.objects.create(project=project, kind=Job.Kind.GENERATE, status="succeeded")
+    return GenerationRequest.objects.create(job=job, chunk=chunk, slot=0)
+
+
+def changelist(model) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+def test_all_tables_are_registered():
+    names = {model.__name__ for model in OURS}
+    assert names == {
+        "Project", "SourceFile", "Job", "JobEvent", "WorkerBeat",
+        "Chunk", "GenerationRequest", "Example", "Run", "Export",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_lists_open_for_staff_and_can_be_searched(model, admin_client, client, user):
+    assert admin_client.get(changelist(model)).status_code == 200
+    if admin.site._registry[model].search_fields:
+        assert admin_client.get(changelist(model), {"q": "x"}).status_code == 200
+    client.force_login(user)
+    assert client.get(changelist(model)).status_code == 302
+
+
+@pytest.mark.parametrize("model", READ_ONLY, ids=lambda model: model.__name__)
+def test_what_the_program_writes_cannot_be_written_by_hand(model, admin_client, rf, admin_user):
+    request = rf.get("/")
+    request.user = admin_user
+    registered = admin.site._registry[model]
+    assert not registered.has_add_permission(request)
+    assert not registered.has_change_permission(request)
+    assert not registered.has_delete_permission(request)
+
+
+def test_a_ledger_row_can_be_read_but_a_post_changes_nothing(admin_client, request_row):
+    url = reverse("admin:datasets_generationrequest_change", args=[request_row.pk])
+    assert admin_client.get(url).status_code == 200
+    assert admin_client.post(url, {"state": "done"}).status_code == 403
+    request_row.refresh_from_db()
+    assert request_row.state == "planned"
+
+
+@pytest.mark.parametrize(("action", "review"), [("approve", "approved"), ("reject", "rejected")])
+def test_selected_examples_are_reviewed_and_others_left(action, review, admin_client, project):
+    chosen, other = (
+        Example.objects.create(project=project, prompt=p, completion="!", fingerprint=p)
+        for p in ("one", "two")
+    )
+    data = {"action": action, "_selected_action": [chosen.pk]}
+    admin_client.post(changelist(Example), data)
+    chosen.refresh_from_db()
+    other.refresh_from_db()
+    assert (chosen.review, other.review) == (review, "pending")
+
+
+def test_the_examples_take_as_many_queries_for_fifty_as_for_five(admin_client, project):
+    counts = []
+    for upto in (5, 50):
+        for number in range(Example.objects.count(), upto):
+            Example.objects.create(
+                project=project, prompt="?", completion="!", fingerprint=str(number)
+            )
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(changelist(Example))
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
