@@ -144,13 +144,14 @@ def test_the_two_modules_that_django_may_take_use_nothing_heavy():
 
 
 def door_of(module: str) -> str | None:
-    """Return which door of its app the module belongs to: views, admin, tasks or commands."""
+    """Return the door that the module belongs to: views, admin, tasks, commands, job_commands."""
     parts = module.split(".")
     if parts[0] not in APPS:
         return None
     if "management" in parts:
         return "commands"
-    return parts[1] if len(parts) == 2 and parts[1] in DOORS else None
+    kind = parts[1].rpartition("_")[2] if len(parts) == 2 else ""
+    return kind if kind in DOORS else None
 
 
 def test_doors_never_import_each_other():
