@@ -132,8 +132,10 @@ def _line_level(text: str, start: int, line: str) -> Level:
 def _sentence_ends(line: str) -> Iterator[int]:
     """Yield the offsets in the line at which a further sentence begins."""
     for match in _SENTENCE_END.finditer(line):
-        following = line[match.end()]
-        if not following.islower() and not _ABBREVIATION.search(line[: match.end()][-12:]):
+        before, following = line[match.end() - 1], line[match.end()]
+        if following.islower() or _belongs(before, following):
+            continue
+        if not _ABBREVIATION.search(line[max(0, match.end() - 12) : match.end()]):
             yield match.end()
 
 

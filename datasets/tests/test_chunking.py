@@ -49,9 +49,10 @@ TEXTS = st.lists(st.lists(BIT, max_size=80).map("".join), min_size=1, max_size=5
 COUNTERS = st.sampled_from([len, words, tokens.TiktokenCounter(), tokens.ApproximateCounter()])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(texts=TEXTS, counter=COUNTERS, size=st.integers(1, 60), share=st.floats(0, 0.5))
 @example(texts=["a" + "\u0301" * 90], counter=len, size=4, share=0.5)
+@example(texts=["。\u0301"], counter=len, size=1, share=0.0)
 @example(texts=["# A. B\n\n" + "x" * 300 + " " * 300 + "y"], counter=len, size=7, share=0.4)
 def test_whatever_the_text_the_rules_hold(texts, counter, size, share):
     pages = pages_of(*texts)
