@@ -43,10 +43,8 @@ def measure_loss(
 
 
 def not_a_number(where: str) -> EngineError:
-    return EngineError(
-        "nan",
-        f"The loss of the {where} is not a number. Use a smaller learning rate and try again.",
-    )
+    text = f"The loss of the {where} is not a number. Use a smaller learning rate and try again."
+    return EngineError("nan", text)
 
 
 def _batches(rows: list[Encoded], size: int) -> Iterator[list[Encoded]]:

@@ -9,7 +9,7 @@ from peft import LoraConfig
 from transformers import EarlyStoppingCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-import datasets
+from datasets import Dataset
 from training.engine import checkpoints, labels
 from training.engine.config import EngineConfig
 from training.engine.data import Encoded
@@ -40,7 +40,7 @@ def count_steps(config: EngineConfig, rows: int) -> int:
 def training_arguments(config: EngineConfig, device: Device, total_steps: int) -> SFTConfig:
     """Return the trainer's settings. Paths are relative: the run directory may be moved."""
     pause = max(1, total_steps // config.evals_per_run)
-    wants_checkpointing = config.gradient_checkpointing
+    recompute = config.gradient_checkpointing
     is_bf16 = device.is_gpu and device.dtype.itemsize == 2 and "bfloat16" in str(device.dtype)
     return SFTConfig(
         output_dir=checkpoints.FOLDER,
@@ -58,9 +58,7 @@ def training_arguments(config: EngineConfig, device: Device, total_steps: int) -
         use_cpu=not device.is_gpu,
         bf16=is_bf16,
         fp16=device.is_gpu and not is_bf16,
-        gradient_checkpointing=device.is_gpu
-        if wants_checkpointing is None
-        else wants_checkpointing,
+        activation_checkpointing=device.is_gpu if recompute is None else recompute,
         dataloader_pin_memory=device.is_gpu,
         eval_strategy="steps",
         eval_steps=pause,
@@ -182,7 +180,5 @@ def make_trainer(
     return trainer
 
 
-def _dataset(rows: list[Encoded]) -> datasets.Dataset:
-    return datasets.Dataset.from_list(
-        [{"input_ids": r.input_ids, "labels": r.labels} for r in rows]
-    )
+def _dataset(rows: list[Encoded]) -> Dataset:
+    return Dataset.from_list([{"input_ids": r.input_ids, "labels": r.labels} for r in rows])
