@@ -44,6 +44,8 @@ class JobCommand(JsonCommand):
             text = f"Interrupted: job {job.pk} was asked to stop."
             data = {"job": describe(job)}
             raise CommandFailed("interrupted", text, returncode=INTERRUPTED, data=data) from None
+        except Job.DoesNotExist:
+            raise CommandFailed("deleted", f"Job {job.pk} was deleted meanwhile.") from None
         if job.status not in _GOOD:
             text = job.error_text or job.message or f"The job is {job.get_status_display()}."
             raise CommandFailed(job.error_code or job.status, text, data={"job": describe(job)})

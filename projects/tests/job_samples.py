@@ -1,6 +1,7 @@
 """Tasks that end in every way a job can end, for tests that need a real job."""
 
 from projects import jobs
+from projects.models import Job
 
 
 def succeed(job_id: int) -> None:
@@ -32,3 +33,7 @@ def pause(job_id: int) -> None:
 
 def interrupt(job_id: int) -> None:
     raise KeyboardInterrupt
+
+
+def vanish(job_id: int) -> None:
+    Job.objects.filter(pk=job_id).delete()

@@ -1,8 +1,12 @@
 """Commands that follow a job, on real jobs that end in every way."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,6 +16,8 @@ from projects import jobs, queues, waiting
 from projects.job_commands import JobCommand
 from projects.models import Job
 from projects.tests import job_samples
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Follow(JobCommand):
@@ -118,6 +124,31 @@ def test_waiting_says_that_no_worker_is_alive_and_sees_the_job_end(project):
     worker.join()
     assert (code, document["job"]["status"]) == (0, "succeeded")
     assert "No worker of the queue 'default' is alive" in notes and "--inline" in notes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ctrl_c_in_a_real_process_cancels_the_job_and_exits_130(project, process_env):
+    command = [sys.executable, "manage.py", "chunk_documents", str(project.pk), "--json"]
+    child = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=process_env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert any("No worker" in line for line in child.stderr)
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert json.loads(out)["error"]["code"] == "interrupted"
+    assert json.loads(out)["job"]["status"] == "cancelled"
+    assert Job.objects.get().status == Job.Status.CANCELLED
+
+
+def test_a_job_that_is_deleted_meanwhile_ends_the_waiting(project):
+    code, document, _ = run(project, "vanish", "--inline")
+    assert (code, document["error"]["code"]) == (1, "deleted")
 
 
 def test_a_job_that_is_queued_again_after_an_interruption_is_waited_for(project):
