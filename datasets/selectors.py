@@ -17,13 +17,12 @@ def files_of(project: Project):
 def file_row(file: SourceFile) -> dict:
     """Return what the table says of one file; the report is the extraction's."""
     report = file.report
-    empty = report.get("empty_pages") or []
     notes = [str(warning) for warning in report.get("warnings") or []]
     return {
         "file": file,
         "pages": page_count(report),
         "characters": report.get("characters", 0),
-        "empty_pages": empty if isinstance(empty, int) else len(empty),
+        "empty_pages": report.get("empty_pages") or [],
         "notes": notes,
     }
 

@@ -65,12 +65,13 @@ def facts_of(projects: Iterable[Project]) -> dict[int, Facts]:
 
 def _read_files(found: dict[int, Facts]) -> None:
     files = SourceFile.objects.filter(project_id__in=found)
-    for project_id, state, report in files.values_list("project_id", "state", "report"):
+    # Only the number out of the report, which holds a value for every page.
+    for project_id, state, pages in files.values_list("project_id", "state", "report__pages"):
         facts = found[project_id]
         facts.files += 1
         facts.files_read += state == SourceFile.State.EXTRACTED
         facts.files_failed += state == SourceFile.State.FAILED
-        facts.pages += page_count(report)
+        facts.pages += page_count({"pages": pages})
     counts = files.values("project_id").annotate(count=Count("chunks")).order_by()
     for row in counts:
         found[row["project_id"]].chunks = row["count"]
@@ -78,7 +79,7 @@ def _read_files(found: dict[int, Facts]) -> None:
 
 def page_count(report: dict) -> int:
     """Return the number of pages that a file's extraction report states."""
-    pages = report.get("pages", 0)
+    pages = report.get("pages") or 0
     return pages if isinstance(pages, int) else len(pages)
 
 

@@ -104,7 +104,7 @@ def test_the_table_says_what_was_found_and_what_could_not_be_read(ada, project, 
     failed = services.add_file(project=project, name="scan.pdf", pieces=[b"scan"])
     SourceFile.objects.filter(pk=failed.pk).update(state="failed", error_text="Only <pictures>.")
     page = ada.get(address("datasets:data", project)).content.decode()
-    for text in ("7,240", "1 page without text", "Two columns", "Only &lt;pictures&gt;."):
+    for text in ("7,240", "Without text: page 3", "Two columns", "Only &lt;pictures&gt;."):
         assert text in page
 
 

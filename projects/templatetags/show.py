@@ -53,6 +53,12 @@ def tone(status: str) -> str:
 
 
 @register.filter
+def words(code: str) -> str:
+    """Return a short code as words: "no_question_mark" as "no question mark"."""
+    return str(code).replace("_", " ")
+
+
+@register.filter
 def number(value: int | None) -> str:
     """Return a whole number with separators; empty for None and 0."""
     return f"{value:,}" if value else ""
