@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from training.engine import files
@@ -12,12 +13,13 @@ from training.engine.control import STOPPED_EXIT_CODE, StopRequest
 from training.engine.errors import EngineError, Stopped, classify
 from training.engine.events import EventWriter
 
+BUSY_EXIT_CODE = 75  # EX_TEMPFAIL: another engine works in the folder.
 LOCK_SECONDS = 45  # Longer than an engine without lifeline takes to end.
 _STALE = (files.MANIFEST, "error.json", "metrics.json", "samples.json", "verification.json")
 
 
 def main(arguments: list[str]) -> int:
-    """Return the exit code: 0 done, 1 failed, 2 wrong call, 143 stopped."""
+    """Return the exit code: 0 done, 1 failed, 2 wrong call, 75 folder in use, 143 stopped."""
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         print("usage: python -P training/engine/__main__.py RUN_DIR", file=sys.stderr)
         return 2
@@ -34,11 +36,13 @@ def main(arguments: list[str]) -> int:
         return _work(folder, stop, is_main=False)
     except TimeoutError as error:
         print(error, file=sys.stderr)
-        return 1
+        return BUSY_EXIT_CODE
 
 
 def _work(folder: Path, stop: StopRequest, *, is_main: bool) -> int:
     events = EventWriter(folder, enabled=is_main)
+    with suppress(OSError):  # Short of memory, the kernel shall end the engine, not its worker.
+        Path("/proc/self/oom_score_adj").write_text("500")
     if is_main:
         for name in _STALE:
             (folder / name).unlink(missing_ok=True)

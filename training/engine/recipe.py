@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from peft import LoraConfig
-from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from datasets import Dataset
@@ -175,6 +175,7 @@ def make_trainer(
         peft_config=lora_config(config),
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)  # What it prints is in events.jsonl.
     trainer.session, trainer.eval_rows = session, eval_rows
     labels.check_prepared(train_rows, trainer.train_dataset)
     return trainer

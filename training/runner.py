@@ -1,0 +1,187 @@
+"""Training as a job: writes the run's folder once, runs the engine in it, keeps what it measured.
+
+A later attempt finds the folder and goes on from the engine's last checkpoint.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from finetuneflow.lib import clean, storage
+from projects import jobs
+from projects.models import JobEvent
+from training import hub, services
+from training.engine.config import EngineConfig
+from training.engine_process import (
+    EngineFailed,
+    EngineResult,
+    check_manifest,
+    event_data,
+    run_engine,
+)
+from training.models import Run
+
+__all__ = ["EngineFailed", "EngineResult", "run_engine", "run_training"]
+
+NEEDED = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "metrics.json")
+LEVELS = {"metric": JobEvent.Level.METRIC, "warning": JobEvent.Level.WARNING}
+LEVELS |= {"error": JobEvent.Level.ERROR}
+
+
+def run_training(*, job, reporter: jobs.Reporter, command: list[str] | None = None) -> jobs.Outcome:
+    """Train the run of `job`; raises `JobFailed` (no_run, no_data, bad_settings, model_missing, or
+    a code of the engine), `JobInterrupted`, `JobCancelled`, `LeaseLost`.
+    """
+    run = Run.objects.select_related("project").filter(job=job).first()
+    if run is None:
+        raise jobs.JobFailed("no_run", "The run of this job was deleted. Start a new training.")
+    folder = services.run_folder(run)
+    if not (folder / "config.json").is_file():
+        reporter(0, 0, "Writing the dataset's files")
+        prepare_folder(run, folder, method=run.method, overrides=job.params.get("overrides") or {})
+    if not _is_finished(folder):
+        run_engine(
+            folder,
+            reporter=reporter,
+            job=job,
+            on_events=EventLog(run),
+            offset=run.events_offset,
+            command=command,
+        )
+    return _keep_results(run, folder)
+
+
+def prepare_folder(run: Run, folder: Path, *, method: str, overrides: dict) -> None:
+    """Write train.jsonl, eval.jsonl and, last, config.json, which no later attempt changes.
+
+    Raises `JobFailed`: no_data, bad_settings, model_missing.
+    """
+    from datasets import exporting
+
+    config = engine_config(run, method=method, overrides=overrides)
+    folder.mkdir(parents=True, exist_ok=True)
+    stats = exporting.write_splits(run.project, folder)
+    for split, name in (("train", "training"), ("eval", "evaluation")):
+        if not stats.get(split):
+            text = f"There are no examples for {name}. Generate examples, or approve more of them."
+            raise jobs.JobFailed("no_data", text)
+    run.config, run.dataset_stats = config.to_json(), stats
+    run.dataset_hash = str(stats.get("sha256", ""))
+    run.save(update_fields=["config", "dataset_stats", "dataset_hash"])
+    storage.write_text(folder / "config.json", json.dumps(run.config, indent=2) + "\n")
+
+
+def engine_config(run: Run, *, method: str, overrides: dict) -> EngineConfig:
+    """Return the engine's settings for the run's base model; raises `JobFailed`."""
+    name = run.project.base_model
+    path = hub.local_path(name)
+    if path is None and name.count("/") != 1:
+        text = f"There is no model {name!r} in the models folder. Fetch it, or choose another one."
+        raise jobs.JobFailed("model_missing", text)
+    model = {"base_model": str(path or name), "base_model_id": hub.public_id(name)}
+    if path is None:
+        model["revision"] = run.project.base_revision or None
+    try:
+        return EngineConfig.from_json(overrides | model | {"task": "train", "method": method})
+    except ValueError as error:
+        text = f"A setting of the training is wrong. {error}"
+        raise jobs.JobFailed("bad_settings", text) from error
+
+
+class EventLog:
+    """Turns the engine's events into JobEvents, each exactly once, whatever dies in between.
+
+    Lines and the offset behind them are written in one transaction.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run_id = run.pk
+        self.job_id = run.job_id
+        self.offset = run.events_offset
+
+    def __call__(self, events: list[dict], offset: int) -> None:
+        """Write the events that end at byte `offset`; raises `LeaseLost` if others wrote them."""
+        lines = [self._line(event) for event in events if event["type"] != "progress"]
+        with transaction.atomic():
+            moved = Run.objects.filter(pk=self.run_id, events_offset=self.offset).update(
+                events_offset=offset
+            )
+            if not moved:
+                raise jobs.LeaseLost
+            JobEvent.objects.bulk_create(lines)
+        self.offset = offset
+
+    def _line(self, event: dict) -> JobEvent:
+        return JobEvent(
+            job_id=self.job_id,
+            at=_moment(event.get("at")),
+            level=LEVELS.get(event["type"], JobEvent.Level.INFO),
+            text=clean.text(_sentence(event), jobs.ERROR_TEXT_LIMIT),
+            data=clean.json_value(event_data(event)),
+        )
+
+
+def _moment(value) -> datetime:
+    try:
+        return parse_datetime(value) or timezone.now()
+    except (TypeError, ValueError):
+        return timezone.now()
+
+
+def _sentence(event: dict) -> str:
+    """Return the line's text; a metric gets one from its numbers."""
+    if event["type"] != "metric":
+        return str(event.get("text", ""))
+    names = {"loss": "loss", "eval_loss": "evaluation loss"}
+    shown = [
+        f"{title} {event[name]:.4f}"
+        for name, title in names.items()
+        if isinstance(event.get(name), int | float)
+    ]
+    return f"Step {event.get('step', 0)}: {', '.join(shown)}"
+
+
+def _is_finished(folder: Path) -> bool:
+    """True when an earlier attempt died between the engine's end and our notes of it."""
+    try:
+        return all(name in check_manifest(folder) for name in NEEDED)
+    except EngineFailed:
+        return False
+
+
+def _keep_results(run: Run, folder: Path) -> jobs.Outcome:
+    """Store what was measured; raises `EngineFailed` unless there is an intact adapter."""
+    files = check_manifest(folder)
+    missing = [name for name in NEEDED if name not in files]
+    if missing:
+        text = (
+            f"The engine made no {missing[0]}. Start the training again; the log has the details."
+        )
+        raise EngineFailed("internal", text)
+    metrics = clean.json_value(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
+    samples = folder / "samples.json"
+    run.metrics, run.peak_bytes = metrics, metrics.get("peak_bytes")
+    run.samples = (
+        clean.json_value(json.loads(samples.read_text("utf-8"))) if samples.is_file() else []
+    )
+    run.save(update_fields=["metrics", "samples", "peak_bytes"])
+    return _outcome(run)
+
+
+def _outcome(run: Run) -> jobs.Outcome:
+    before, after = (run.metrics[name]["eval_loss"] for name in ("baseline", "final"))
+    text = f"Eval loss {before:.2f} -> {after:.2f}"
+    if after >= before:
+        text += ": the training did not make the model better on the evaluation examples"
+    result = {
+        "run": run.pk,
+        "eval_loss_before": before,
+        "eval_loss_after": after,
+        "steps": run.metrics.get("train", {}).get("steps"),
+        "seconds": run.metrics.get("train", {}).get("seconds"),
+    }
+    return jobs.Outcome(text, result=result)
