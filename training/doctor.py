@@ -139,7 +139,7 @@ def _ask_language_model() -> Check:
     if found.state == FAIL:
         return found
     try:
-        with llm.client_from_settings() as client:
+        with llm.client_from_settings(attempts=1) as client:
             client.check()
     except LLMError as error:
         todo = "Check OPENAI_BASE_URL, the key and FTF_LLM_MODEL."

@@ -6,8 +6,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from finetuneflow.lib import storage
-from finetuneflow.lib.logs import mask
+from finetuneflow.lib import clean, storage
 from projects import jobs
 from projects.models import Job
 from training import archive, artifacts, report, services
@@ -97,7 +96,7 @@ def _texts(run: Run, folder: Path, material: Material) -> dict[str, str]:
         "report.md": report.render_report(run, material),
         "loss.svg": loss_curve_svg(material.metrics.get("history") or []),
         "metrics.json": _json(material.metrics),
-        "training_config.json": mask(_json(material.config | {"base_model": material.model_id})),
+        "training_config.json": _json(material.config | {"base_model": material.model_id}),
         "samples.json": _json(material.samples),
         ADAPTER_CONFIG: _json(adapter | {"base_model_name_or_path": material.model_id}),
     }
@@ -111,7 +110,8 @@ def _files(hashes: dict[str, str]) -> dict[str, str]:
 
 
 def _json(value) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    """Return strict JSON: no NaN, no half characters, no key of ours."""
+    return json.dumps(clean.json_value(value), indent=2, ensure_ascii=False) + "\n"
 
 
 def _publish(export: Export, target: Path, members: list[archive.Member]) -> jobs.Outcome:

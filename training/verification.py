@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from finetuneflow.lib import storage
+from finetuneflow.lib import clean, storage
 from projects import jobs
 from projects.models import Job
 from training import archive, runner, services
@@ -65,7 +65,7 @@ def _verify(export: Export, folder: Path, job: Job, reporter: jobs.Reporter) -> 
 def _keep(export: Export, result: dict) -> None:
     """Store the result, unless the zip was built anew meanwhile: then it says nothing about it."""
     Export.objects.filter(pk=export.pk, sha256=export.sha256).update(
-        verification={"problems": []} | result
+        verification=clean.json_value({"problems": []} | result)
     )
 
 

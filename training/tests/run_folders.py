@@ -51,7 +51,7 @@ def make_run(project, *, weights_bytes: int = 4000, config=None, samples=SAMPLES
     }
     files.write_json(folder / "config.json", base | (config or {}))
     files.write_json(folder / "metrics.json", METRICS)
-    files.write_json(folder / "samples.json", samples)
+    (folder / "samples.json").write_text(json.dumps(samples))
     (folder / "train.jsonl").write_text('{"prompt": [], "completion": []}\n' * 9)
     (folder / "eval.jsonl").write_text('{"prompt": [], "completion": []}\n' * 2)
     names = ("config.json", "train.jsonl", "eval.jsonl", "adapter", "metrics.json", "samples.json")

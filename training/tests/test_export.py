@@ -124,6 +124,13 @@ def test_no_secret_of_the_settings_gets_into_the_zip(project):
     assert "a-very-secret-token" not in read(export, "training_config.json")
 
 
+def test_odd_characters_and_numbers_give_strict_json(project):
+    samples = [{"prompt": "\ud800", "reference": "\0", "before": float("nan"), "after": "ok"}]
+    export = build(make_run(project, samples=samples))
+    (sample,) = json.loads(read(export, "samples.json"), parse_constant=pytest.fail)
+    assert sample == {"prompt": "?", "reference": "\ufffd", "before": None, "after": "ok"}
+
+
 def test_the_model_card_has_the_metadata_that_the_hub_reads(project):
     _, header, body = read(build(make_run(project)), "README.md").split("---\n", 2)
     values = yaml.safe_load(header)
