@@ -274,7 +274,7 @@ class Reporter:
     def __call__(self, done: int, total: int | None = None, message: str | None = None) -> None:
         self.job.done = done
         self.job.total = self.job.total if total is None else total
-        self.job.message = self.job.message if message is None else clean.text(message, 300)
+        self.job.message = self.job.message if message is None else message
         if time.monotonic() - self._written_at >= self.every_seconds:
             self.flush()
 
@@ -288,7 +288,9 @@ class Reporter:
     def flush(self) -> None:
         """Write what is pending, then raise if the job was cancelled or taken over."""
         owned = _owned(self.job).update(
-            done=self.job.done, total=self.job.total, message=self.job.message
+            done=self.job.done,
+            total=self.job.total,
+            message=clean.text(self.job.message, 300),
         )
         self._written_at = time.monotonic()
         if not owned:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +20,7 @@ def our_files() -> list[Path]:
     return [path for path in found if "tests" not in path.parts and path != READER]
 
 
+@cache
 def _calls() -> list[tuple[str, ast.Call]]:
     """Return (reader, call) of every `env.reader(NAME, …)` and `os.environ.get("FTF_…")`."""
     found = []
@@ -45,6 +47,7 @@ def read_by_code() -> set[str]:
     return ours | {name for name in direct | _subscripts() if name.startswith("FTF_")}
 
 
+@cache
 def _subscripts() -> set[str]:
     """Return the names in `os.environ["NAME"]`."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in our_files())

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,13 @@ FILES = source_files()
 
 def imports(path: Path, *, of_module: str | None = None) -> set[str]:
     """Return every dotted name that the file imports, in functions and `if TYPE_CHECKING` too."""
+    return _imports(path.read_text(encoding="utf-8"), path, of_module)
+
+
+@cache
+def _imports(text: str, path: Path, of_module: str | None) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

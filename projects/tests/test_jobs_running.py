@@ -127,6 +127,8 @@ class TestEnd:
             reporter = jobs.Reporter(claimed, every_seconds=0)
             reporter.log(text)
             reporter(1, 2, text)
+            claimed.message = text  # As a service may that keeps the sentence itself.
+            reporter.flush()
             raise jobs.JobFailed(f"{text[:60]:x<60}", text)
 
         assert run(job, body) is None

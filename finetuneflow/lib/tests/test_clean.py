@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetuneflow.lib import clean
@@ -27,6 +27,7 @@ def test_nan_and_infinity_become_null_at_any_depth():
     assert clean.json_value(value) == {"loss": None, "curve": [1.5, None, [2, None]], "3": True}
 
 
+@settings(max_examples=50)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
