@@ -74,8 +74,12 @@ def split_sentences(text: str) -> list[Sentence]:
     return [sentence for sentence in found if sentence.text]
 
 
-def pick_sentences(text: str, count: int, *, is_continuation: bool = False) -> list[Sentence]:
+def pick_sentences(
+    text: str, count: int, *, is_continuation: bool = False, used: frozenset | set = frozenset()
+) -> list[Sentence]:
     """Return up to `count` factual sentences of `text`, the best by score, in text order.
+
+    `used` holds sentences, in lower case, that are not to be picked again.
 
     With `is_continuation` the text starts inside another one, perhaps inside a sentence; its first
     sentence is left out, because the chunk before has it whole.
@@ -83,7 +87,8 @@ def pick_sentences(text: str, count: int, *, is_continuation: bool = False) -> l
     sentences = split_sentences(text)[1 if is_continuation else 0 :]
     scored = [replace(s, score=factuality(s.text)) for s in sentences if stands_alone(s.text)]
     unique = {sentence.text.casefold(): sentence for sentence in reversed(scored)}
-    best = sorted(unique.values(), key=lambda s: (-s.score, s.start))[:count]
+    fresh = [sentence for key, sentence in unique.items() if key not in used]
+    best = sorted(fresh, key=lambda s: (-s.score, s.start))[:count]
     return sorted(best, key=lambda s: s.start)
 
 

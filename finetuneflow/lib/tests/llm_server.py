@@ -104,7 +104,8 @@ class LLMServer:
         entry = {"hash": digest, "kind": kind, "outcome": outcome}
         with self._lock:
             self.requests.append(entry)
-            self.answers[digest] += kind == "chat" and outcome == "ok"
+            if kind == "chat" and outcome == "ok":
+                self.answers[digest] += 1
             if self._log:
                 with self._log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(entry) + "\n")
@@ -165,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.owner.record("chat", digest, "404")
             self._send(*_ERRORS["404"])
             return
-        asked = body["messages"][-1]["content"]
+        asked = _task_of(body["messages"])
         is_hinted = self.owner.refuses_hints and "response_format" in body
         name = "500" if is_hinted else self.owner.marker(asked, digest)
         self.owner.stopping.wait(self.owner.latency_seconds)
@@ -232,6 +233,13 @@ def completion(asked: str, name: str = "") -> dict:
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
         "usage": usage,
     }
+
+
+def _task_of(messages: list[dict]) -> str:
+    """Return the last turn that holds a task; a request to repeat it holds none."""
+    turns = [turn["content"] for turn in messages if turn["role"] == "user"]
+    tasks = [turn for turn in turns if "<<<" in turn or 'Sentence: "' in turn]
+    return (tasks or turns)[-1]
 
 
 def good_text(asked: str) -> str:

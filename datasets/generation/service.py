@@ -1,0 +1,155 @@
+"""The two generation jobs: the preview, and the full dataset with its split and its files."""
+
+import logging
+import time
+
+from django.conf import settings
+
+from datasets import exporting, splitting
+from datasets.generation import planning
+from datasets.generation.asking import Asking
+from datasets.generation.ledger import ledger, summary
+from datasets.generation.strategies import Strategy, model_of, strategy_for
+from datasets.models import Chunk, Example, GenerationRequest
+from finetuneflow.lib import llm
+from finetuneflow.lib.llm_errors import LLMError
+from projects import jobs
+from projects.models import Job
+
+__all__ = ["ledger", "run_generation", "run_preview"]
+
+logger = logging.getLogger(__name__)
+State = GenerationRequest.State
+DEFAULT_PREVIEW_EXAMPLES = 10
+
+
+def run_preview(
+    *, job: Job, reporter: jobs.Reporter, client: llm.ChatClient | None = None
+) -> jobs.Outcome:
+    """Get `params["examples"]` examples from a few representative chunks, replacing older ones."""
+    examples = int(job.params.get("examples") or DEFAULT_PREVIEW_EXAMPLES)
+    strategy = strategy_for(job.project)
+
+    def plan() -> dict:
+        return planning.plan_preview(
+            job=job, strategy=strategy, examples=examples, reporter=reporter
+        )
+
+    notes = _ask(job, reporter, client, strategy, plan, Example.Split.PREVIEW, target=examples)
+    _cancel_open(job, "enough_examples", "There were enough examples without it.")
+    outcome = _outcome(job, notes, reporter)
+    if outcome.result["examples"] < examples:
+        outcome.message = f"Fewer than the {examples} examples asked for: {outcome.message}"
+    return outcome
+
+
+def run_generation(
+    *, job: Job, reporter: jobs.Reporter, client: llm.ChatClient | None = None
+) -> jobs.Outcome:
+    """Ask about all chunks, split the examples and write the dataset's files."""
+    strategy = strategy_for(job.project)
+
+    def plan() -> dict:
+        return planning.plan_generation(job=job, strategy=strategy, reporter=reporter)
+
+    notes = _ask(job, reporter, client, strategy, plan, Example.Split.NONE)
+    outcome = _outcome(job, notes, reporter)
+    outcome.result["split"] = splitting.split_examples(job.project)
+    outcome.result["files"] = exporting.write_dataset(job.project, job=job)
+    return outcome
+
+
+def _ask(job, reporter, client, strategy: Strategy, plan, split: str, target=None) -> dict:
+    """Plan once, check the server, work off what is open; returns notes for the result."""
+    started = time.monotonic()
+    notes = _plan_once(job, plan)
+    open_rows = GenerationRequest.objects.filter(job=job, state__in=GenerationRequest.OPEN)
+    if not open_rows.exists():
+        return notes
+    with _connected(job, client) as client:
+        asking = Asking(
+            job=job,
+            client=client,
+            strategy=strategy,
+            reporter=reporter,
+            split=split,
+            target=target,
+            concurrency=settings.LLM_CONCURRENCY,
+        )
+        try:
+            asking.run()
+        except jobs.JobCancelled:
+            _cancel_open(job, "cancelled", "The job was cancelled.")
+            raise
+        finally:
+            minutes = (time.monotonic() - started) / 60
+            notes["requests_per_minute"] = round(asking.answered / max(minutes, 1e-6), 1)
+            reporter.log("Requests: " + _sentence(ledger(job)), data={"ledger": ledger(job)})
+    return notes
+
+
+def _plan_once(job: Job, plan) -> dict:
+    """Write the plan unless an earlier attempt of the job did; raises when there is nothing."""
+    notes = {} if GenerationRequest.objects.filter(job=job).exists() else plan()
+    if GenerationRequest.objects.filter(job=job).exists():
+        return notes
+    if not Chunk.objects.filter(file__project=job.project).exists():
+        text = "There is no text to ask about. Add documents and let them be read first."
+        raise jobs.JobFailed("no_chunks", text)
+    text = "No sentence in the documents states a fact to ask about. Add documents with whole text."
+    raise jobs.JobFailed("no_sentences", text)
+
+
+def _connected(job: Job, client: llm.ChatClient | None) -> llm.ChatClient:
+    """Return a client whose address, key and model were proved by one cheap request."""
+    try:
+        client = client or llm.client_from_settings(model_of(job.project))
+        client.check()
+    except LLMError as error:
+        if client is not None:
+            client.close()
+        kind = jobs.JobPaused if error.code == "usage_limit" else jobs.JobFailed
+        raise kind(f"llm_{error.code}", str(error)) from error
+    return client
+
+
+def _cancel_open(job: Job, error_class: str, text: str) -> None:
+    GenerationRequest.objects.filter(job=job, state__in=GenerationRequest.OPEN).update(
+        state=State.CANCELLED, error_class=error_class, error_text=text
+    )
+
+
+def _outcome(job: Job, notes: dict, reporter: jobs.Reporter) -> jobs.Outcome:
+    """Return how the job ended; raises `JobFailed` when no example came out."""
+    result = summary(job) | notes
+    numbers = result["ledger"]
+    if not result["examples"] and not result["duplicates"]:
+        raise jobs.JobFailed("no_examples", _nothing_text(result))
+    message = f"{result['examples']} examples. {_sentence(numbers)}"
+    if result["duplicates"]:
+        message += f" {result['duplicates']} examples were there already."
+    status = Job.Status.COMPLETED_WITH_ERRORS if numbers["failed"] else Job.Status.SUCCEEDED
+    reporter(numbers["planned"] - numbers["open"], numbers["planned"], message)
+    return jobs.Outcome(message=message, status=status, result=result)
+
+
+def _sentence(numbers: dict) -> str:
+    """Return the ledger in words; ends that nobody met are left out."""
+    words = {
+        "done": "gave examples",
+        "rejected": "gave nothing usable",
+        "failed": "failed",
+        "cancelled": "were not needed",
+        "open": "are open",
+    }
+    parts = [f"{numbers[name]} {text}" for name, text in words.items() if numbers[name]]
+    return f"Of {numbers['planned']} requests {', '.join(parts)}." if parts else "No requests."
+
+
+def _nothing_text(result: dict) -> str:
+    causes = {**result["reasons"], **result["errors"]}
+    cause = max(causes, key=causes.get) if causes else "unknown"
+    return (
+        f"No usable example came out of {result['ledger']['planned']} requests "
+        f"(most often: {cause}). Try another model, or look at the refused replies."
+    )
