@@ -12,7 +12,7 @@ demo: .venv/.installed model            ## three documents to a verified adapter
 	$(PY) manage.py demo
 
 run: .venv/.installed                   ## web, workers and reconciler on 127.0.0.1:8000
-	$(PY) manage.py setup
+	.venv/bin/honcho run $(PY) manage.py setup
 	exec .venv/bin/honcho start
 
 test: test-setup                        ## every test
