@@ -22,7 +22,7 @@ RUN apt-get update \
 COPY requirements-web.txt requirements.txt ./
 RUN pip install -r requirements.txt
 COPY . .
-RUN python -m compileall -q .
+RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 \
     CMD ["python", "manage.py", "health", "--queue", "gpu"]
@@ -32,7 +32,7 @@ FROM base AS web
 COPY requirements-web.txt ./
 RUN pip install -r requirements-web.txt
 COPY . .
-RUN python -m compileall -q .
+RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \

@@ -125,6 +125,7 @@ add_to_counter(int(sys.argv[1]), 60)
 """
 
 
+@pytest.mark.processes
 @pytest.mark.django_db(transaction=True)
 def test_many_processes_that_read_and_write_one_row_lose_nothing(process_env):
     user = User.objects.create(username="counter", last_name="0")

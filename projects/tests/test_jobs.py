@@ -95,6 +95,7 @@ class TestAtOnce:
         job.refresh_from_db()
         assert (job.attempt, job.lease_token) == (1, winners[0].lease_token)
 
+    @pytest.mark.processes
     def test_of_many_processes_one_claims_the_job(self, job, process_env):
         code = (
             "import os, sys, django\n"
