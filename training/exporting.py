@@ -84,7 +84,8 @@ def _write(
             member = writer.add_file(name, folder / source)
             if member.sha256 != hashes[source]:  # Exchanged after the check: what is packed counts.
                 raise artifacts.tampered(source, "has changed")
-    reporter(total, total, "Packed")
+        reporter(total, total, "Packed")
+        reporter.flush()  # The last moment to cancel: behind it the zip gets its name.
     return writer.members
 
 

@@ -47,6 +47,8 @@ def _verify(export: Export, folder: Path, job: Job, reporter: jobs.Reporter) -> 
         result["files_checked"] = len(members)
         reporter(1, 2, "Loading the adapter in a fresh process")
         result |= _measure(export, folder, job, reporter)
+        reporter(2, 2, "Compared")
+        reporter.flush()
     except (jobs.JobInterrupted, jobs.JobPaused):
         raise
     except archive.BadArchive as error:

@@ -77,6 +77,8 @@ def test_the_zip_has_all_parts_and_its_row_says_so(project):
     assert export.size_bytes == path.stat().st_size
     assert {entry["name"] for entry in export.contents} == EXPECTED
     assert export.is_ready
+    job = Job.objects.get(kind=Job.Kind.EXPORT)
+    assert job.done == job.total > 0
 
 
 def test_the_manifest_has_every_file_with_its_hash(project):
