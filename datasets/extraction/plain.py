@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import unicodedata
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,8 @@ REPLACEMENT = "\ufffd"
 SAMPLE_BYTES = 200_000
 SURE = 0.7
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_WORD = re.compile(r"[^\W\d_]+")
+_ASCII_LETTER = re.compile(r"[A-Za-z]")
 _MULTIBYTE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 
 
@@ -115,11 +118,26 @@ def _detect(data: bytes) -> tuple[str, str, float]:
     """Ask chardet about the lines that are not ASCII; latin-1 reads whatever is left."""
     lines = [line for line in data.splitlines(keepends=True) if not line.isascii()]
     found = chardet.detect(b"".join(lines)[:SAMPLE_BYTES])
-    guesses = [(found["encoding"], found["confidence"] or 0.0), ("cp1252", 0.4)]
+    guesses = [(found["encoding"] or "cp1252", found["confidence"] or 0.0), ("cp1252", 0.4)]
     for encoding, confidence in guesses:
         try:
-            if encoding and encoding.lower() != "ascii":
-                return data.decode(encoding), encoding.lower(), round(confidence, 2)
+            text = data.decode(encoding)
         except (UnicodeDecodeError, LookupError):
             continue
+        if not _mixes_scripts(text[:SAMPLE_BYTES]):
+            return text, encoding.lower(), round(confidence, 2)
     return data.decode("latin-1"), "latin-1", 0.2
+
+
+def _mixes_scripts(text: str) -> bool:
+    """True when most words with foreign letters mix them with a-z, as in "caf\u0439".
+
+    On few bytes detection takes accents for Cyrillic or Greek; no language writes so.
+    """
+    words = [word for word in _WORD.findall(text) if not word.isascii()]
+    mixed = [word for word in words if _ASCII_LETTER.search(word) and _is_foreign(word)]
+    return len(mixed) * 2 > len(words)
+
+
+def _is_foreign(word: str) -> bool:
+    return any(not unicodedata.name(c, "").startswith("LATIN") for c in word if not c.isascii())

@@ -14,6 +14,8 @@ WRAPPERS = {f"{W}{name}" for name in ("sdt", "sdtContent", "ins", "moveTo", "cus
 HIDDEN = {f"{W}{name}" for name in ("del", "moveFrom", "delText", "txbxContent", "pPr", "rPr")} | {
     f"{MC}Fallback"
 }
+# Word's own limit of columns in a table.
+MAX_SPAN = 63
 AS_TEXT = {f"{W}tab": "\t", f"{W}br": "\n", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
 
 
@@ -70,11 +72,11 @@ def count_page_breaks(block, *, rendered: bool) -> int:
 
 def table_rows(table) -> list[list[str]]:
     """Return the cells' texts; a cell merged over columns or rows stands once."""
-    rows = []
-    for row in _children(table, f"{W}tr"):
-        if row.find(f"{W}trPr/{W}del") is None:
-            rows.append([_cell_text(cell) for cell in _children(row, f"{W}tc")])
-    return rows
+    return [
+        [text for cell in _children(row, f"{W}tc") for text in _cell_texts(cell)]
+        for row in _children(table, f"{W}tr")
+        if row.find(f"{W}trPr/{W}del") is None
+    ]
 
 
 def _children(container, tag: str) -> Iterator:
@@ -85,10 +87,16 @@ def _children(container, tag: str) -> Iterator:
             yield from _children(child, tag)
 
 
-def _cell_text(cell) -> str:
-    """Return the cell on one line; a lower cell of a vertical merge is empty."""
+def _cell_texts(cell) -> list[str]:
+    """Return the cell on one line, then an empty text for each further column it covers.
+
+    A lower cell of a vertical merge is empty.
+    """
     merge = cell.find(f"{W}tcPr/{W}vMerge")
+    span = cell.find(f"{W}tcPr/{W}gridSpan")
+    width = span.get(f"{W}val", "1") if span is not None else "1"
+    rest = [""] * (min(int(width), MAX_SPAN) - 1) if width.isdecimal() else []
     if merge is not None and merge.get(f"{W}val", "continue") == "continue":
-        return ""
-    texts = [visible_text(p) for p in cell.iter(f"{W}p")]
-    return " ".join(" ".join(texts).split()).replace("|", "\\|")
+        return ["", *rest]
+    text = " ".join(visible_text(p) for p in cell.iter(f"{W}p"))
+    return [" ".join(text.split()).replace("|", "\\|"), *rest]
