@@ -213,8 +213,8 @@ def test_secrets_of_the_environment_do_not_reach_the_parser(tmp_path, monkeypatc
     seen = []
 
     def look():
-        for child in psutil.Process().children():
-            seen.append(child.environ())
+        for process in psutil.Process().children():
+            seen.append(process.environ())
 
     with pytest.raises(ExtractionError):
         extract(tmp_path / "a.pdf", seconds=1.6, on_wait=look)
