@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from datasets import exporting
 from finetuneflow.lib import clean, storage
 from projects import jobs
 from projects.models import JobEvent
@@ -60,8 +61,6 @@ def prepare_folder(run: Run, folder: Path, *, method: str, overrides: dict) -> N
 
     Raises `JobFailed`: no_data, bad_settings, model_missing.
     """
-    from datasets import exporting
-
     config = engine_config(run, method=method, overrides=overrides)
     folder.mkdir(parents=True, exist_ok=True)
     stats = exporting.write_splits(run.project, folder)

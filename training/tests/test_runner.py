@@ -1,0 +1,425 @@
+"""The runner with a stand-in engine: real processes, real signals, no model."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets.models import Example
+from finetuneflow.lib import processes
+from projects import jobs
+from projects.models import Job, JobEvent
+from training import engine_process, runner, services
+from training.engine.config import EngineConfig
+from training.models import Run
+
+STAND_IN = Path(__file__).with_name("engine_stand_in.py")
+STEP = {"type": "progress", "step": 12, "total": 60, "loss": 0.834}
+METRIC = {"type": "metric", "step": 12, "total": 60, "loss": 0.834, "at": "2026-01-02T03:04:05Z"}
+
+
+@pytest.fixture(autouse=True)
+def folders(settings, tmp_path):
+    settings.PROJECTS_DIR = tmp_path / "projects"
+    settings.STOP_SECONDS = 2
+
+
+@pytest.fixture
+def training(project):
+    """Return start(*scripts): one attempt of a prepared run whose engine follows the scripts."""
+
+    class Training:
+        def __init__(self):
+            self.job = services.start_training(project=project)
+            self.run = Run.objects.get(job=self.job)
+            self.folder = services.run_folder(self.run)
+            self.folder.mkdir(parents=True)
+            config = EngineConfig(base_model="/models/m", base_model_id="owner/m")
+            (self.folder / "config.json").write_text(json.dumps(config.to_json()))
+
+        def script(self, *attempts):
+            (self.folder / "script.json").write_text(json.dumps(attempts))
+            return self
+
+        def attempt(self, **options) -> jobs.Outcome:
+            job = jobs.claim(self.job.pk)
+            reporter = jobs.Reporter(job, every_seconds=0)
+            command = [sys.executable, str(STAND_IN), str(self.folder)]
+            try:
+                return runner.run_training(job=job, reporter=reporter, command=command, **options)
+            finally:
+                self.job.refresh_from_db()
+                self.run.refresh_from_db()
+
+        def deliver(self) -> None:
+            """Run one attempt as the queue's task does."""
+            with jobs.running(self.job.pk) as job:
+                command = [sys.executable, str(STAND_IN), str(self.folder)]
+                job.outcome = runner.run_training(
+                    job=job, reporter=jobs.Reporter(job), command=command
+                )
+
+        def lines(self, level=None):
+            found = JobEvent.objects.filter(job=self.job, **({"level": level} if level else {}))
+            return list(found.values_list("text", flat=True))
+
+        def pids(self):
+            return [int(pid) for pid in (self.folder / "starts").read_text().split()]
+
+    return Training()
+
+
+def test_a_finished_training_is_kept_with_its_numbers(training):
+    training.script([["event", METRIC], ["event", STEP], ["result", {}]])
+    outcome = training.attempt()
+    assert outcome.status == Job.Status.SUCCEEDED
+    assert outcome.message == "Eval loss 1.92 -> 0.74"
+    assert training.run.metrics["final"]["eval_loss"] == 0.74
+    assert training.run.samples[0]["after"] == "a"
+    assert training.run.peak_bytes == 1234
+    assert (training.job.done, training.job.total) == (12, 60)
+    assert training.job.message == "Step 12 of 60, loss 0.83"
+
+
+def test_metrics_become_events_with_their_numbers_and_time(training):
+    training.script(
+        [["event", METRIC], ["event", {"type": "warning", "text": "w"}], ["result", {}]]
+    )
+    training.attempt()
+    metric = JobEvent.objects.get(job=training.job, level="metric")
+    assert metric.data == {"step": 12, "total": 60, "loss": 0.834}
+    assert metric.text == "Step 12: loss 0.8340"
+    assert metric.at.year == 2026
+    assert training.lines("warning") == ["w"]
+
+
+def test_a_training_that_made_it_worse_says_so(training):
+    metrics = {"baseline": {"eval_loss": 1.0}, "final": {"eval_loss": 1.2}}
+    training.script([["result", {"metrics.json": json.dumps(metrics)}]])
+    assert "did not make the model better" in training.attempt().message
+
+
+@pytest.mark.parametrize(
+    ("steps", "part"),
+    [
+        ([["say", "boom"], ["exit", 1]], "boom"),
+        ([["exit", 0]], "no complete result"),
+        ([["result", {}], ["damage", "adapter/adapter_model.safetensors"]], "not as the engine"),
+        ([["result", {"adapter/adapter_model.safetensors": None}]], "adapter_model.safetensors"),
+        ([["result", {"metrics.json": None}]], "metrics.json"),
+        ([["result", {}], ["damage", "manifest.json"]], "no complete result"),
+    ],
+)
+def test_without_an_intact_adapter_a_training_never_succeeds(training, steps, part):
+    training.script(steps)
+    with pytest.raises(runner.EngineFailed, match=part) as caught:
+        training.attempt()
+    assert caught.value.code == "internal"
+    assert training.run.metrics == {}
+
+
+@pytest.mark.parametrize("code", ["oom", "bad_data", "model_missing", "gated", "nan", "disk_full"])
+def test_the_engines_own_reason_reaches_the_job(training, code):
+    training.script([["error", {"code": code, "message": "Do this next."}], ["exit", 1]])
+    training.deliver()
+    training.job.refresh_from_db()
+    assert training.job.status == Job.Status.FAILED
+    assert (training.job.error_code, training.job.error_text) == (code, "Do this next.")
+
+
+def test_a_reason_of_an_earlier_attempt_is_not_taken_for_todays(training):
+    (training.folder / "error.json").write_text('{"code": "oom", "message": "old"}')
+    training.script([["exit", 3]])
+    with pytest.raises(runner.EngineFailed, match="exit code 3"):
+        training.attempt()
+
+
+def test_a_killed_engine_is_queued_again_and_goes_on(training):
+    line = {"type": "log", "text": "one"}
+    training.script(
+        [["event", line], ["raw", '{"type": "lo'], ["kill", signal.SIGKILL]],
+        [["raw", "\n"], ["event", line | {"text": "two"}], ["result", {}]],
+    )
+    training.deliver()
+    training.job.refresh_from_db()
+    assert training.job.status == Job.Status.QUEUED
+    assert training.job.attempt == 1
+    training.deliver()
+    training.job.refresh_from_db()
+    assert training.job.status == Job.Status.SUCCEEDED
+    engine_lines = [text for text in training.lines() if text in ("one", "two")]
+    assert engine_lines == ["one", "two"]
+
+
+def test_on_its_last_attempt_a_killed_training_stays_interrupted_with_the_reason(training):
+    training.script([["kill", signal.SIGKILL]])
+    for _ in range(jobs.MAX_ATTEMPTS):
+        training.deliver()
+    training.job.refresh_from_db()
+    assert training.job.status == Job.Status.INTERRUPTED
+    assert training.job.error_code == "killed"
+    assert "memory" in training.job.error_text
+    assert "Resume it" in training.job.error_text
+
+
+@pytest.mark.parametrize("steps", [[["exit", 143]], [["exit", 75]], [["kill", signal.SIGTERM]]])
+def test_an_engine_that_was_stopped_from_outside_is_an_interruption(training, steps):
+    training.script(steps)
+    with pytest.raises(jobs.JobInterrupted):
+        training.attempt()
+
+
+class Cancelling(jobs.Reporter):
+    """Asks to cancel as soon as the engine waits; a person's click at the worst moment."""
+
+    def __call__(self, done, total=None, message=None):
+        if Path(self.waiting).exists():
+            Job.objects.filter(pk=self.job.pk).update(cancel_requested=True)
+        super().__call__(done, total, message)
+
+
+def cancel_while_it_waits(training) -> int:
+    """Run an attempt that is cancelled; return the engine's id."""
+    job = jobs.claim(training.job.pk)
+    reporter = Cancelling(job, every_seconds=0)
+    reporter.waiting = training.folder / "waiting"
+    command = [sys.executable, str(STAND_IN), str(training.folder)]
+    with pytest.raises(jobs.JobCancelled):
+        runner.run_training(job=job, reporter=reporter, command=command)
+    return training.pids()[-1]
+
+
+def test_cancel_lets_the_engine_save_and_keeps_its_last_words(training):
+    training.script([["stop_on_sigterm", None], ["wait", None]])
+    pid = cancel_while_it_waits(training)
+    assert not processes.is_alive(pid)
+    assert training.lines() == ["Saved checkpoint 7."]
+
+
+def test_cancel_kills_an_engine_that_does_not_listen_and_its_children(training):
+    training.script([["ignore_sigterm", None], ["child", None], ["wait", None]])
+    pid = cancel_while_it_waits(training)
+    child = int((training.folder / "child").read_text())
+    assert not processes.is_alive(pid)
+    assert processes.wait_until(lambda: not processes.is_alive(child), seconds=5)
+
+
+def test_whoever_loses_the_lease_ends_its_engine(training):
+    training.script([["stop_on_sigterm", None], ["wait", None]])
+    job = jobs.claim(training.job.pk)
+
+    class Loser(jobs.Reporter):
+        def __call__(self, *args):
+            if (training.folder / "waiting").exists():
+                Job.objects.filter(pk=job.pk).update(lease_token=None)
+            super().__call__(*args)
+
+    command = [sys.executable, str(STAND_IN), str(training.folder)]
+    with pytest.raises(jobs.LeaseLost):
+        runner.run_training(job=job, reporter=Loser(job, every_seconds=0), command=command)
+    assert not processes.is_alive(training.pids()[0])
+
+
+def test_an_unexpected_error_ends_the_engine_too(training, monkeypatch):
+    training.script([["event", METRIC], ["wait", None]])
+    monkeypatch.setattr(runner.EventLog, "_line", lambda self, event: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        training.attempt()
+    assert not processes.is_alive(training.pids()[0])
+
+
+def test_a_crash_between_lines_and_offset_is_impossible(training, monkeypatch):
+    training.script([["event", METRIC], ["wait", None]], [["result", {}]])
+    original = JobEvent.objects.bulk_create
+
+    def fail(lines):
+        original(lines)
+        if lines:
+            raise RuntimeError("the database went away")
+
+    monkeypatch.setattr(JobEvent.objects, "bulk_create", fail)
+    with pytest.raises(RuntimeError):
+        training.attempt()
+    assert training.run.events_offset == 0
+    assert training.lines() == []
+    monkeypatch.undo()
+    Job.objects.filter(pk=training.job.pk).update(status=Job.Status.QUEUED)
+    training.attempt()
+    assert training.lines("metric") == ["Step 12: loss 0.8340"]
+
+
+def test_two_writers_of_one_runs_events_cannot_both_win(training):
+    mine, theirs = runner.EventLog(training.run), runner.EventLog(training.run)
+    mine([METRIC], 100)
+    with pytest.raises(jobs.LeaseLost):
+        theirs([METRIC], 100)
+    assert len(training.lines()) == 1
+
+
+def test_a_training_that_had_finished_is_not_run_again(training):
+    training.script([["result", {}]])
+    training.attempt()
+    Job.objects.filter(pk=training.job.pk).update(status=Job.Status.QUEUED)
+    Run.objects.filter(pk=training.run.pk).update(metrics={})
+    outcome = training.attempt()
+    assert outcome.message == "Eval loss 1.92 -> 0.74"
+    assert training.run.metrics
+    assert len(training.pids()) == 1
+
+
+def test_the_engine_ends_when_its_lifeline_does(training):
+    training.script([["ignore_sigterm", None], ["wait", None], ["exit", 0]])
+    command = [sys.executable, str(STAND_IN), str(training.folder)]
+    with engine_process._engine(command, training.folder, dict(os.environ)) as process:
+        assert processes.wait_until((training.folder / "waiting").exists, seconds=10)
+        process.stdin.close()
+        assert process.wait(timeout=5) == 0
+
+
+def test_the_engine_sees_no_secret(training, monkeypatch, settings):
+    for name in ("SECRET_KEY", "DATABASE_URL", "OPENAI_API_KEY", "OLLAMA_API_KEY", "AWS_SECRET"):
+        monkeypatch.setenv(name, "sesame")
+    monkeypatch.setenv("HF_TOKEN", "sesame")
+    monkeypatch.setenv("https_proxy", "http://sesame@proxy")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    training.script([["environment", None], ["result", {}]])
+    training.attempt()
+    seen = json.loads((training.folder / "environment.json").read_text())
+    assert "sesame" not in json.dumps(seen)
+    assert seen["CUDA_VISIBLE_DEVICES"] == "1"
+    assert seen["PATH"] == os.environ["PATH"]
+
+
+def test_an_engine_that_needs_the_hub_gets_its_token(training, settings):
+    settings.HF_TOKEN = "hf_sesame"
+    config = EngineConfig(base_model="owner/model")
+    (training.folder / "config.json").write_text(json.dumps(config.to_json()))
+    assert engine_process.engine_environment(training.folder)["HF_TOKEN"] == "hf_sesame"
+
+
+def test_a_large_log_is_put_aside_before_the_next_start(training, monkeypatch):
+    monkeypatch.setattr(engine_process, "MAX_LOG_BYTES", 10)
+    (training.folder / "engine.log").write_text("x" * 20)
+    training.script([["say", "new"], ["result", {}]])
+    training.attempt()
+    assert (training.folder / "engine.log").read_text() == "new\n"
+    assert (training.folder / "engine.log.1").read_text() == "x" * 20
+
+
+def test_without_a_receiver_events_go_to_the_jobs_log(training):
+    training.script([["event", {"type": "phase", "text": "Loading"}], ["result", {}]])
+    job = jobs.claim(training.job.pk)
+    reporter = jobs.Reporter(job, every_seconds=0)
+    command = [sys.executable, str(STAND_IN), str(training.folder)]
+    result = runner.run_engine(training.folder, job=job, reporter=reporter, command=command)
+    assert "metrics.json" in result.files
+    reporter.flush()
+    assert training.lines() == ["Loading"]
+
+
+# What is written into the run's folder
+
+
+@pytest.fixture
+def model_folder(settings, tmp_path):
+    settings.MODELS_DIR = tmp_path / "models"
+    folder = settings.MODELS_DIR / "Tiny"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "ftf_model.json").write_text('{"id": "owner/Tiny"}')
+    return folder
+
+
+def add_examples(project, split: str, count: int) -> None:
+    for number in range(count):
+        Example.objects.create(
+            project=project,
+            prompt=f"{split} {number}?",
+            completion="Yes.",
+            split=split,
+            fingerprint=f"{split}{number}",
+        )
+
+
+@pytest.fixture
+def fresh(project, model_folder):
+    """Return a run with examples and no folder yet."""
+    project.base_model = "Tiny"
+    project.save()
+    add_examples(project, "train", 3)
+    add_examples(project, "eval", 2)
+    job = services.start_training(project=project, method="qlora", epochs=2, lora_rank=4)
+    return Run.objects.select_related("project").get(job=job)
+
+
+def prepare(run: Run) -> Path:
+    folder = services.run_folder(run)
+    runner.prepare_folder(run, folder, method=run.method, overrides=run.job.params["overrides"])
+    run.refresh_from_db()
+    return folder
+
+
+def test_a_run_gets_its_files_and_settings_from_the_project(fresh, model_folder):
+    folder = prepare(fresh)
+    config = EngineConfig.load(folder)
+    assert config.base_model == str(model_folder)
+    assert config.base_model_id == "owner/Tiny"
+    assert (config.method, config.epochs, config.lora_rank) == ("qlora", 2, 4)
+    assert len((folder / "train.jsonl").read_text().splitlines()) == 3
+    assert fresh.config == config.to_json()
+    assert fresh.dataset_stats["eval"] == 2
+    assert len(fresh.dataset_hash) == 64
+
+
+def test_a_later_attempt_keeps_the_settings_and_the_data_of_the_first(fresh):
+    folder = prepare(fresh)
+    before = {name: (folder / name).read_bytes() for name in ("config.json", "train.jsonl")}
+    Example.objects.all().delete()
+    (folder / "script.json").write_text(json.dumps([[["result", {}]]]))
+    job = jobs.claim(fresh.job_id)
+    command = [sys.executable, str(STAND_IN), str(folder)]
+    runner.run_training(job=job, reporter=jobs.Reporter(job), command=command)
+    assert before == {name: (folder / name).read_bytes() for name in before}
+
+
+def failed_preparation(run: Run) -> jobs.JobFailed:
+    with pytest.raises(jobs.JobFailed) as caught:
+        prepare(run)
+    assert not (services.run_folder(run) / "config.json").exists()
+    return caught.value
+
+
+@pytest.mark.parametrize("split", ["train", "eval"])
+def test_without_examples_there_is_nothing_to_train(fresh, split):
+    Example.objects.filter(split=split).delete()
+    assert failed_preparation(fresh).code == "no_data"
+
+
+def test_a_model_that_is_nowhere_is_named(fresh):
+    fresh.project.base_model = "Gone"
+    error = failed_preparation(fresh)
+    assert error.code == "model_missing"
+    assert "'Gone'" in str(error)
+
+
+def test_a_wrong_setting_is_named(fresh):
+    fresh.job.params["overrides"] = {"lora_rank": 0}
+    error = failed_preparation(fresh)
+    assert error.code == "bad_settings"
+    assert "lora_rank" in str(error)
+
+
+def test_overrides_cannot_exchange_the_model(fresh, model_folder):
+    fresh.job.params["overrides"] = {"base_model": "/etc", "task": "verify"}
+    config = EngineConfig.load(prepare(fresh))
+    assert (config.base_model, config.task) == (str(model_folder), "train")
+
+
+def test_a_hub_model_is_pinned_to_the_projects_revision(fresh):
+    fresh.project.base_model, fresh.project.base_revision = "owner/elsewhere", "abc"
+    config = EngineConfig.load(prepare(fresh))
+    assert (config.base_model, config.revision) == ("owner/elsewhere", "abc")
