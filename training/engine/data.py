@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from jinja2 import TemplateError
+
 from training.engine.errors import EngineError
 
 ROLES = ("system", "user", "assistant")
@@ -110,8 +112,6 @@ def _messages(values: dict, name: str) -> list[dict]:
 
 
 def _render(tokenizer, messages: list[dict], *, add_generation_prompt: bool) -> str:
-    from jinja2 import TemplateError
-
     try:
         return tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=add_generation_prompt

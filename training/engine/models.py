@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from training.engine.config import EngineConfig
@@ -116,12 +117,18 @@ def prepare_tokenizer(tokenizer, model) -> tuple[set[int], list[str]]:
 
 
 def _end_of_turn(tokenizer) -> int | None:
-    """Return the special token that the template writes behind an answer."""
+    """Return the special token that the template writes behind an answer; None without one."""
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    prompt = tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template(turns, tokenize=False)
+    try:
+        prompt = tokenizer.apply_chat_template(
+            turns[:1], tokenize=False, add_generation_prompt=True
+        )
+        whole = tokenizer.apply_chat_template(turns, tokenize=False)
+    except TemplateError:
+        return None  # The first row will say what the template refuses.
     ids = tokenizer(whole.removeprefix(prompt), add_special_tokens=False)["input_ids"]
-    return next((i for i in reversed(ids) if i in tokenizer.all_special_ids), None)
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return next((i for i in reversed(ids) if i in special), None)
 
 
 def save_tokenizer(tokenizer, folder: Path) -> None:
