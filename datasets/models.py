@@ -41,7 +41,9 @@ class GenerationRequest(models.Model):
     OPEN = (State.PLANNED, State.SENT, State.ANSWERED)
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="requests")
-    chunk = models.ForeignKey(Chunk, on_delete=models.CASCADE, related_name="requests")
+    chunk = models.ForeignKey(
+        Chunk, on_delete=models.SET_NULL, null=True, related_name="requests"
+    )  # The ledger stays when a document is deleted or cut anew.
     slot = models.PositiveIntegerField(help_text="Which of the chunk's requests this is.")
     state = models.CharField(max_length=20, choices=State, default=State.PLANNED)
     strategy = models.CharField(max_length=20)

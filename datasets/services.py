@@ -1,4 +1,7 @@
-"""Starting the dataset's jobs. What the jobs do is in `documents` and `generation`."""
+"""Starting the dataset's jobs. What the jobs do is in `documents` and `generation`.
+
+Chunks are not cut anew while examples are made from them.
+"""
 
 from projects import jobs
 from projects.models import Job, Project
@@ -6,7 +9,12 @@ from projects.models import Job, Project
 
 def start_documents(*, project: Project) -> Job:
     """Queue reading and chunking of the project's documents."""
-    return jobs.enqueue(project=project, kind=Job.Kind.DOCUMENTS, func="datasets.tasks.documents")
+    return jobs.enqueue(
+        project=project,
+        kind=Job.Kind.DOCUMENTS,
+        func="datasets.tasks.documents",
+        not_while=(Job.Kind.PREVIEW, Job.Kind.GENERATE),
+    )
 
 
 def start_preview(*, project: Project, examples: int = 10) -> Job:
@@ -16,9 +24,15 @@ def start_preview(*, project: Project, examples: int = 10) -> Job:
         kind=Job.Kind.PREVIEW,
         func="datasets.tasks.preview",
         params={"examples": examples},
+        not_while=(Job.Kind.DOCUMENTS,),
     )
 
 
 def start_generation(*, project: Project) -> Job:
     """Queue full generation over all chunks, the split, and the dataset's files."""
-    return jobs.enqueue(project=project, kind=Job.Kind.GENERATE, func="datasets.tasks.generate")
+    return jobs.enqueue(
+        project=project,
+        kind=Job.Kind.GENERATE,
+        func="datasets.tasks.generate",
+        not_while=(Job.Kind.DOCUMENTS,),
+    )

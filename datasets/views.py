@@ -7,7 +7,7 @@ from datasets import selectors, services
 from datasets.forms import ExampleFilterForm, UploadForm
 from datasets.models import Example
 from finetuneflow.lib.htmx import redirect_to, render_page
-from projects import access, wizard
+from projects import access, jobs, wizard
 from projects import services as project_services
 from projects.models import Job, Project, SourceFile
 from projects.selectors import latest_job
@@ -61,8 +61,11 @@ def read_documents(request, project: Project):
 @require_POST
 def delete_file(request, file_id: int):
     file = access.get_owned(SourceFile, request.user, pk=file_id)
-    project_services.delete_file(file=file)
-    messages.success(request, f"{file.original_name} is deleted.")
+    try:
+        project_services.delete_file(file=file)
+        messages.success(request, f"{file.original_name} is deleted.")
+    except jobs.JobAlreadyActive as error:
+        messages.error(request, f"{error} Wait for its end, or cancel it first.")
     return redirect_to(request, "datasets:data", file.project_id)
 
 

@@ -173,7 +173,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-RATE_LIMIT_PER_MINUTE = env.integer("FTF_RATE_LIMIT_PER_MINUTE", 300, minimum=0)
+RATE_LIMIT_PER_MINUTE = env.integer("FTF_RATE_LIMIT_PER_MINUTE", 1200, minimum=0)
 LOGIN_LIMIT_PER_MINUTE = env.integer("FTF_LOGIN_LIMIT_PER_MINUTE", 10, minimum=0)
 
 # Uploads and storage

@@ -79,24 +79,43 @@ class Outcome:
     error_text: str = ""
 
 
-def enqueue(*, project, kind: str, func: str, params: dict | None = None, queue="default") -> Job:
+def enqueue(
+    *,
+    project,
+    kind: str,
+    func: str,
+    params: dict | None = None,
+    queue: str = "default",
+    not_while: tuple[str, ...] = (),
+) -> Job:
     """Create the job and its queue entry in one transaction (the broker shares our database).
 
-    Raises `JobAlreadyActive` when one of this kind is active, however many start at once.
+    Raises `JobAlreadyActive` when one of this kind, or of the kinds in `not_while`, is active,
+    however many start at once.
     """
     try:
         with transaction.atomic():
+            # Starts in one project go one after the other, so that the check below holds.
+            list(type(project).objects.select_for_update().filter(pk=project.pk))
+            refuse_while(project, not_while)
             job = Job.objects.create(
                 project=project, kind=kind, queue=queue, func=func, params=params or {}
             )
             _send(job)
     except IntegrityError:
-        active = Job.objects.filter(project=project, kind=kind, status__in=Job.ACTIVE).first()
-        if active is None:
-            raise
-        raise JobAlreadyActive(active) from None
+        # The project was locked: the job that stood in the way can only have ended since.
+        raise JobAlreadyActive(
+            Job.objects.filter(project=project, kind=kind).latest("queued_at")
+        ) from None
     logger.info("job %s queued: %s", job.pk, kind)
     return job
+
+
+def refuse_while(project, kinds: tuple[str, ...]) -> None:
+    """Raise `JobAlreadyActive` if a job of one of `kinds` is active in the project."""
+    active = Job.objects.filter(project=project, kind__in=kinds, status__in=Job.ACTIVE).first()
+    if active is not None:
+        raise JobAlreadyActive(active)
 
 
 def _send(job: Job) -> None:

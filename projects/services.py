@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from finetuneflow.lib import storage
-from projects.models import Project, SourceFile
+from projects import jobs
+from projects.models import Job, Project, SourceFile
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def create_project(*, owner, name: str, **fields) -> Project:
 
 
 def delete_project(*, project: Project) -> None:
-    """Delete the project's rows, then its files. Its jobs must have ended."""
+    """Delete the project's rows, then its files; raises `jobs.JobAlreadyActive` while it works."""
+    jobs.refuse_while(project, tuple(Job.Kind.values))
     folder = project_folder(project)
     project.delete()
     storage.delete_tree(folder, root=settings.PROJECTS_DIR)
@@ -135,7 +137,11 @@ def _duplicate(file: SourceFile) -> FileRejected:
 
 
 def delete_file(*, file: SourceFile) -> None:
-    """Delete the file with its chunks; examples that came from it stay."""
+    """Delete the file with its chunks; examples that came from it stay.
+
+    Raises `jobs.JobAlreadyActive` while documents are read or examples made.
+    """
+    jobs.refuse_while(file.project, (Job.Kind.DOCUMENTS, Job.Kind.PREVIEW, Job.Kind.GENERATE))
     path = raw_path(file)
     file.delete()
     path.unlink(missing_ok=True)

@@ -67,10 +67,11 @@ def project_delete(request, project_id: int):
     project = access.get_project(request.user, project_id)
     if request.method == "GET":
         return render(request, "projects/delete.html", {"project": project})
-    if Job.objects.filter(project=project, status__in=Job.ACTIVE).exists():
-        messages.error(request, "A job of this project is under way. Cancel it first.")
+    try:
+        services.delete_project(project=project)
+    except jobs.JobAlreadyActive as error:
+        messages.error(request, f"{error} Cancel it first.")
         return redirect_to(request, "projects:detail", project.pk)
-    services.delete_project(project=project)
     messages.success(request, f"{project.name} and its files are deleted.")
     return redirect_to(request, "projects:list")
 

@@ -5,6 +5,7 @@ local OpenAI-compatible server with the bundled model. Every child ends with thi
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from django.db.models import Count
 from datasets import services as dataset_services
 from datasets.models import Chunk, Example
 from finetuneflow.lib import processes
-from projects import accounts, queues, waiting
+from projects import accounts, jobs, queues, waiting
 from projects import services as project_services
 from projects.models import Job, Project
 from training import services as training_services
@@ -62,6 +63,7 @@ class Demo:
         with ExitStack() as stack:
             url = self._timed("Start the language model", lambda: self._serve(stack))
             self._timed("Start the workers", lambda: self._work(stack, url))
+            stack.callback(self._cancel_jobs)
             self.project = self._timed("Create the project", self._create)
             self._stage("Read the documents", dataset_services.start_documents)
             self._stage("Preview", dataset_services.start_preview)
@@ -69,6 +71,11 @@ class Demo:
             self._stage("Train", training_services.start_training, epochs=self.epochs)
             self._stage("Export", self._start_export)
             self._follow("Verify the export", self._verification_job())
+
+    def _cancel_jobs(self) -> None:
+        """Leave no job behind that a later worker would take up without the model server."""
+        for job in Job.objects.filter(project=self.project, status__in=Job.ACTIVE):
+            jobs.request_cancel(job)
 
     def _timed(self, title: str, action, facts=lambda result: ""):
         started = time.monotonic()
@@ -80,7 +87,9 @@ class Demo:
 
     def _serve(self, stack: ExitStack) -> str:
         port = _free_port()
-        server = stack.enter_context(_child("llm-server", _server_command(port), _offline()))
+        server = stack.enter_context(
+            _child("llm-server", _server_command(port), _offline(), signal.SIGKILL)
+        )
         ready = processes.wait_until(
             lambda: server.poll() is not None or _answers(f"http://127.0.0.1:{port}/health"),
             seconds=SERVER_SECONDS,
@@ -190,13 +199,21 @@ def _llm_environment(url: str) -> dict:
 
 
 @contextmanager
-def _child(name: str, command: list[str], environment: dict):
-    """Run `command` until the block ends; its output goes to a log file."""
+def _child(name: str, command: list[str], environment: dict, death_signal=signal.SIGTERM):
+    """Run `command` until the block ends; its output goes to a log file.
+
+    A model server in the middle of an answer does not listen to SIGTERM.
+    """
     path = _log(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as log:
         process = processes.start_bound(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            command,
+            death_signal=death_signal,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
     try:
         yield process

@@ -110,7 +110,8 @@ class Migration(migrations.Migration):
                 (
                     "chunk",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
                         related_name="requests",
                         to="datasets.chunk",
                     ),

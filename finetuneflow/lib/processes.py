@@ -11,15 +11,17 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def start_bound(command: list[str], **options) -> subprocess.Popen:
-    """Start `command` in a session of its own; it gets SIGTERM when this process dies.
+def start_bound(
+    command: list[str], *, death_signal: int = signal.SIGTERM, **options
+) -> subprocess.Popen:
+    """Start `command` in a session of its own; it gets `death_signal` when this process dies.
 
     The kernel sends that signal (Linux, prctl PR_SET_PDEATHSIG), so it arrives after kill -9 too.
     """
     return subprocess.Popen(
         command,
         start_new_session=True,
-        preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+        preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, death_signal),
         **options,
     )
 

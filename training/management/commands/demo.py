@@ -1,6 +1,7 @@
 """`manage.py demo`: three sample documents to a verified adapter, with progress and a summary."""
 
 import json
+import signal
 import sys
 
 from django.core.management.base import BaseCommand
@@ -17,6 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, *args, epochs: float, **options) -> None:
         self._last = None
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
         demo = Demo(show=self._show, epochs=epochs)
         try:
             demo.run()
