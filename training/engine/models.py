@@ -58,7 +58,7 @@ def load_model(config: EngineConfig, device: Device):
             bnb_4bit_compute_dtype=device.dtype,
         )
     with _named_errors(config):
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             config.base_model,
             revision=config.revision,
             dtype=device.dtype,
@@ -66,6 +66,19 @@ def load_model(config: EngineConfig, device: Device):
             trust_remote_code=False,
             **options,
         )
+    return _one_arithmetic(model)
+
+
+def _one_arithmetic(model):
+    """Let 4-bit layers compute alike in training and evaluation; return the model.
+
+    On CPUs with AVX512-BF16, bitsandbytes repacks them for inference and then rounds to bfloat16:
+    the loss after training differed from a fresh load's by 0.16 %.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def load_tokenizer(config: EngineConfig, folder: str | None = None):
