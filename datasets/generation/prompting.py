@@ -7,12 +7,18 @@ says that it is data. A version is the hash of the files used: every request nam
 import functools
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 
 from datasets.generation import sentences
 
 FOLDER = Path(__file__).parent / "prompts"
+# How the question begins, chosen by the program: left alone, a small model only asks "What is".
+_CUES = {
+    "en": {"when": "When", "who": "Who", "where": "Where", "how many": "How many", "what": "What"},
+    "fr": {"when": "Quand", "who": "Qui", "where": "Où", "how many": "Combien de", "what": "Que"},
+}
 SENTENCE_LABELS = {"qa": "Question", "instruction": "Instruction"}
 
 _templates = jinja2.Environment(
@@ -21,6 +27,14 @@ _templates = jinja2.Environment(
     trim_blocks=True,
     autoescape=False,  # Prompts are plain text.
 )
+
+
+class Shot(NamedTuple):
+    """One example in a prompt; `kind` is what `sentences.kind_of` says of its sentence."""
+
+    kind: str
+    sentence: str
+    question: str
 
 
 @functools.cache
@@ -53,24 +67,38 @@ def again_messages(messages: list[dict], *, reply: str, reason: str) -> list[dic
 
 
 def sentence_messages(*, task_type: str, sentence: str) -> list[dict]:
-    """Return few-shot turns in the sentence's language, then the sentence to ask about."""
-    label = SENTENCE_LABELS[task_type]
+    """Return few-shot turns of the sentence's language and kind, then the sentence to ask about."""
     messages = []
-    for shown, question in few_shots(task_type, sentences.language_of(sentence)):
-        messages += [_turn("user", _about(shown, label)), _turn("assistant", question)]
-    return [*messages, _turn("user", _about(sentence, label))]
+    for shot in shots_for(task_type, sentence):
+        messages += [_about(shot.sentence, task_type), _turn("assistant", shot.question)]
+    return [*messages, _about(sentence, task_type)]
+
+
+def shots_for(task_type: str, sentence: str) -> list[Shot]:
+    """Return the examples that ask for the same kind of fact: small models imitate closely."""
+    kind = sentences.kind_of(sentence)
+    shots = few_shots(task_type, sentences.language_of(sentence))
+    return [shot for shot in shots if shot.kind == kind]
 
 
 @functools.cache
-def few_shots(task_type: str, language: str) -> tuple[tuple[str, str], ...]:
-    """Return (sentence, question) pairs of a file: two lines a pair, blank lines between."""
+def few_shots(task_type: str, language: str) -> tuple[Shot, ...]:
+    """Return the examples of a file: kind, sentence and question a line, blank lines between."""
     text = (FOLDER / f"answer_first_{task_type}.{language}.txt").read_text(encoding="utf-8")
-    pairs = [block.split("\n", 1) for block in text.strip().split("\n\n")]
-    return tuple((shown.strip(), question.strip()) for shown, question in pairs)
+    return tuple(Shot(*block.split("\n")) for block in text.strip().split("\n\n"))
 
 
-def _about(sentence: str, label: str) -> str:
-    return f'Sentence: "{sentence}"\n{label}:'
+def _about(sentence: str, task_type: str) -> dict:
+    label = SENTENCE_LABELS[task_type]
+    if task_type == "qa":
+        label = f"{label} ({_cue(sentence)})"
+    return _turn("user", f'Sentence: "{sentence}"\n{label}:')
+
+
+def _cue(sentence: str) -> str:
+    kind = sentences.kind_of(sentence)
+    cue = _CUES[sentences.language_of(sentence)][kind]
+    return f"{cue} {sentences.counted_noun(sentence)}" if kind == "how many" else cue
 
 
 def _turn(role: str, content: str) -> dict:

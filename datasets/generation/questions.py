@@ -5,6 +5,8 @@ import re
 from datasets.generation import prompting, sentences, texts
 
 MIN_WORDS, MAX_WORDS = 3, 40
+# Which part of a question's content words its sentence must hold.
+MIN_SHARED = 0.4
 
 _PREFIX = re.compile(
     r"^(?:[*_#>\-\s\d.)]*(?:question|instruction|consigne|q|sentence|phrase)\s*\d*\s*[:：]\s*[*_]*)+",
@@ -64,12 +66,16 @@ def _check_form(line: str) -> None:
 def _check_topic(line: str, sentence: str, task_type: str) -> None:
     """Refuse echoes of the examples and of the sentence, and questions about something else."""
     bare = _bare(line)
-    shots = prompting.few_shots(task_type, sentences.language_of(sentence))
-    if any(bare in (_bare(shown), _bare(question)) for shown, question in shots):
-        raise Refused("repeats an example of the prompt")
-    if bare == _bare(sentence):
+    same_start = bare.split()[:2] == _bare(sentence).split()[:2]
+    if bare == _bare(sentence) or (task_type == "instruction" and same_start):
         raise Refused("repeats the sentence")
-    if not sentences.content_words(line) & sentences.content_words(sentence):
+    asked, stated = sentences.content_words(line), sentences.content_words(sentence)
+    shots = prompting.shots_for(task_type, sentence)
+    for shot in shots:
+        shown = sentences.content_words(f"{shot.sentence} {shot.question}")
+        if bare == _bare(shot.question) or len((asked & shown) - stated) >= 2:
+            raise Refused("repeats an example of the prompt")
+    if len(asked & stated) < max(1, MIN_SHARED * len(asked)):
         raise Refused("about something else")
 
 

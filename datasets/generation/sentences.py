@@ -29,6 +29,33 @@ _ENGLISH_STOP_WORDS = """the a an of to in is are was were be been and or for on
 _FRENCH_STOP_WORDS = """le la les un une des de du d l et est sont était ont été dans sur pour par
     avec au aux qui que ce se en à il elle ne pas plus ou où chaque tous toutes son sa ses leur quel
     quelle quels quelles quand comment combien pourquoi"""
+_MONTHS = (
+    r"january|february|march|april|(?-i:May)|june|july|august|september|october|november|december"
+    r"|janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre"
+)
+_WEEKDAYS = (
+    r"mondays?|tuesdays?|wednesdays?|thursdays?|fridays?|saturdays?|sundays?"
+    r"|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche"
+)
+_NUMBERS = (
+    r"two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+    r"|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze"
+)
+_PLACES = r"stands|lies|kept|located|situated|trouvent?|située?s?|vestiaire|rue|street|room"
+_COUNTED = re.compile(
+    rf"(?<![\w,.-])(?:\d[\d,.\s]*|(?:{_NUMBERS})\s)\s*(?P<noun>[a-zà-ÿ]{{3,}}s)\b", re.IGNORECASE
+)
+# In the order in which they decide; a sentence that fits none is asked for "what".
+_KINDS = {
+    "when": re.compile(
+        rf"\b(?:in|since|en|depuis) (?:19|20)\d\d\b|\b(?:{_MONTHS}|{_WEEKDAYS})\b"
+        r"|\b\d{1,2}(?::\d\d| h\b)",
+        re.IGNORECASE,
+    ),
+    "who": re.compile(r"\b(?:by|par|is|est) (?:[A-ZÀ-Ý][\w'’.-]+ ?){2,}"),
+    "how many": _COUNTED,
+    "where": re.compile(rf"\b(?:{_PLACES})\b", re.IGNORECASE),
+}
 _DEPENDENT = frozenset(_DEPENDENT_WORDS.split())
 _STOP_WORDS = {
     "en": frozenset(_ENGLISH_STOP_WORDS.split()),
@@ -58,11 +85,26 @@ def language_of(text: str) -> str:
 
 
 def content_words(text: str) -> set[str]:
-    """Return the words that carry meaning, cut to five letters so that inflections agree."""
+    """Return the words that carry meaning, without plural s and cut to five letters."""
     stops = _STOP_WORDS["en"] | _STOP_WORDS["fr"]
     words = {word.casefold() for word in words_of(text)}
     parts = {part for word in words for part in re.split(r"['’-]", word)}
-    return {part[:5] for part in parts if part not in stops and (len(part) > 3 or part.isdigit())}
+    return {part.rstrip("s")[:5] for part in parts if part not in stops and _has_meaning(part)}
+
+
+def _has_meaning(word: str) -> bool:
+    return len(word) > 3 or any(character.isdigit() for character in word)
+
+
+def kind_of(sentence: str) -> str:
+    """Return what a sentence is best asked: when, who, how many, where or what."""
+    return next((kind for kind, pattern in _KINDS.items() if pattern.search(sentence)), "what")
+
+
+def counted_noun(sentence: str) -> str:
+    """Return the noun that a number stands before ("36 hours"), or nothing."""
+    match = _COUNTED.search(sentence)
+    return match["noun"] if match else ""
 
 
 def split_sentences(text: str) -> list[Sentence]:

@@ -3,9 +3,9 @@
 import hashlib
 import unicodedata
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from datasets.documents import tokenizer_path
 from datasets.generation.parse import ExampleDraft, ParsedReply
 from datasets.generation.strategies import locate
 from datasets.models import Example, GenerationRequest
@@ -28,7 +28,7 @@ def fingerprint(prompt: str, context: str, completion: str) -> str:
 
 def token_counter(project: Project):
     """Return the counter of the project's base model, or the best there is without it."""
-    return tokens.counter_for(settings.MODELS_DIR / project.base_model / "tokenizer.json")
+    return tokens.counter_for(tokenizer_path(project))
 
 
 def settle(

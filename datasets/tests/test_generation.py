@@ -296,7 +296,7 @@ def test_a_resume_parses_answered_rows_and_asks_sent_ones_again(make_project, cl
         reporter, strategy = jobs.Reporter(running), service.strategy_for(project)
         service.planning.plan_generation(job=running, strategy=strategy, reporter=reporter)
         first, second, third, _ = GenerationRequest.objects.filter(job=job)
-        reply = "What does KP-1 of Bergen move?"
+        reply = "What does the pump KP-1 of Odense move?"
         _set(first, state=State.ANSWERED, raw_response=reply, finish_reason="stop", attempts=1)
         _set(second, state=State.SENT, attempts=1)
         _set(third, state=State.REJECTED, attempts=1)

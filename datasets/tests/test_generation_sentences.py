@@ -65,17 +65,39 @@ def test_the_language_of_a_sentence_is_told_by_its_stop_words(text, language):
 
 def test_french_sentences_get_french_examples():
     turns = prompting.sentence_messages(task_type="qa", sentence=FACTS[4])
-    assert len(turns) >= 5 and turns[1]["content"].startswith("Quand")
-    assert turns[-1]["content"] == f'Sentence: "{FACTS[4]}"\nQuestion:'
+    assert len(turns) >= 5 and all(t["content"].startswith("Combien") for t in turns[1::2])
+    assert turns[-1]["content"] == f'Sentence: "{FACTS[4]}"\nQuestion (Combien de litres):'
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kind"),
+    [
+        ("The bridge was opened in May 1911.", "when"),
+        ("The desk answers until 19:00.", "when"),
+        ("The garden was designed by Helen Amory.", "who"),
+        ("The normal week has 36 hours.", "how many"),
+        ("Team leads meet for six evenings.", "how many"),
+        ("The office stands beside the lifeboat house.", "where"),
+        ("The message W-23 means that the pump has run dry.", "what"),
+        ("The company adds 6.5 per cent to the fund.", "what"),
+        ("Le marché commence le vendredi à 7 h 30.", "when"),
+    ],
+)
+def test_a_sentence_is_asked_for_the_fact_it_states(sentence, kind):
+    assert sentences.kind_of(sentence) == kind
 
 
 @pytest.mark.parametrize("task_type", ["qa", "instruction"])
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_the_examples_of_the_prompt_pass_their_own_judgement(task_type, language):
-    for sentence, question in prompting.few_shots(task_type, language):
-        assert sentences.stands_alone(sentence) and sentences.language_of(sentence) == language
+    shots = prompting.few_shots(task_type, language)
+    assert {shot.kind for shot in shots} == {"when", "who", "where", "how many", "what"}
+    for shot in shots:
+        assert sentences.stands_alone(shot.sentence)
+        assert sentences.kind_of(shot.sentence) == shot.kind
+        assert sentences.language_of(shot.sentence) == language
         with pytest.raises(Refused, match="repeats an example"):
-            read_question(question, sentence=sentence, task_type=task_type)
+            read_question(shot.question, sentence=shot.sentence, task_type=task_type)
 
 
 def ask(reply: str, task_type="qa", finish_reason="stop") -> str:
@@ -107,6 +129,8 @@ def test_a_question_is_taken_out_of_its_wrapping(reply):
         ("Founded when?", "too short"),
         ("Is it " + "very " * 50 + "old?", "too long"),
         ("When was the Halden bridge opened?", "repeats an example of the prompt"),
+        ("When does the market in Tolga begin in Bergen?", "repeats an example of the prompt"),
+        ("When did the workshop lose its licence to bake bread?", "about something else"),
         (f"{FACTS[0][:-1]}?", "repeats the sentence"),
         ("What is the capital of France?", "about something else"),
     ],
@@ -120,6 +144,8 @@ def test_a_bad_question_is_refused_with_its_reason(reply, reason):
 def test_an_instruction_needs_no_question_mark_but_an_end():
     reply = "Explain who founded the Kestrel workshop."
     assert ask(reply, task_type="instruction") == reply
+    with pytest.raises(Refused, match="repeats the sentence"):
+        ask("The Kestrel workshop has 41 employees.", task_type="instruction")
     with pytest.raises(Refused, match="cut off"):
         ask(reply, task_type="instruction", finish_reason="length")
 

@@ -244,7 +244,7 @@ def _task_of(messages: list[dict]) -> str:
 
 def good_text(asked: str) -> str:
     """Return the answer of a capable model: for a sentence, or for a text and a JSON form."""
-    sentence = re.search(r'Sentence: "(.+)"\n(\w+):', asked, re.DOTALL)
+    sentence = re.search(r'Sentence: "(.+)"\n(\w+)[^:\n]*:', asked, re.DOTALL)
     if sentence:
         return prompt_about(sentence[1], is_question=sentence[2] == "Question")
     text = re.search(r"<<<(\w+)\n(.*)\n\1>>>", asked, re.DOTALL)
