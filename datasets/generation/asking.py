@@ -53,6 +53,7 @@ class Asking:
         self.client, self.strategy, self.reporter = client, strategy, reporter
         self.split, self.target, self.concurrency = split, target, concurrency
         self.counter = store.token_counter(job.project)
+        self._close_orphans()
         numbers = ledger(job)
         self.planned, self.closed = numbers["planned"], numbers["planned"] - numbers["open"]
         self.kept = store.Example.objects.filter(request__job=job).count()
@@ -84,6 +85,14 @@ class Asking:
 
     def _rows(self):
         return GenerationRequest.objects.filter(job=self.job)
+
+    def _close_orphans(self) -> None:
+        """Close open requests whose passage was deleted, or cut anew, since they were planned."""
+        self._rows().filter(chunk=None, state__in=GenerationRequest.OPEN).update(
+            state=State.CANCELLED,
+            error_class="passage_gone",
+            error_text="The passage was deleted or cut anew before this request was answered.",
+        )
 
     def _ask_all(self, executor: ThreadPoolExecutor) -> None:
         while True:

@@ -60,3 +60,17 @@ def test_the_ledger_outlives_the_document(project):
     project_services.delete_file(file=file)
     row.refresh_from_db()
     assert (row.state, row.chunk) == ("done", None)
+
+
+def test_open_requests_of_a_deleted_document_are_closed_with_the_reason(project):
+    from datasets.generation.asking import Asking
+    from datasets.generation.ledger import ledger
+
+    job = Job.objects.create(project=project, kind="generate", status="running")
+    row = GenerationRequest.objects.create(
+        job=job, chunk=None, slot=0, state="planned", strategy="json", prompt_version="1"
+    )
+    Asking(job=job, client=None, strategy=None, reporter=None, split="")
+    row.refresh_from_db()
+    assert (row.state, row.error_class) == ("cancelled", "passage_gone")
+    assert ledger(job)["open"] == 0
