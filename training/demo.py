@@ -183,7 +183,12 @@ def _server_command(port: int) -> list[str]:
 
 
 def _offline() -> dict:
-    return os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    """Without hub; and waiting threads sleep, so that two such processes can share the cores."""
+    return os.environ | {
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
 
 
 def _llm_environment(url: str) -> dict:
