@@ -41,7 +41,7 @@ class Shot(NamedTuple):
 def version(strategy: str, task_type: str) -> str:
     """Return the first 12 characters of the SHA-256 over the strategy's prompt files."""
     names = [f"{strategy}_{task_type}.*", f"{strategy}_system.*", f"{strategy}_again.*"]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(_CUES).encode() if strategy == "answer_first" else b"")
     for path in sorted(path for name in names for path in FOLDER.glob(name)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]

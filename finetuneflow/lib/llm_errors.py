@@ -80,6 +80,12 @@ _CONTEXT = re.compile(
 )
 _USAGE = re.compile(r"usage limit|quota|billing|(hourly|daily|weekly|monthly) limit", re.IGNORECASE)
 
+_MODEL = re.compile(
+    r"model.{0,80}(not (found|exist|available)|does not exist|unknown)|unknown model"
+    r"|pinned to .{0,200}requested",
+    re.IGNORECASE | re.DOTALL,
+)
+
 _BY_STATUS: dict[int, tuple[type[LLMError], str]] = {
     401: (
         BadKey,
@@ -121,6 +127,8 @@ def _classify(status: int, body: str) -> tuple[type[LLMError], str]:
         return ServerError, "The server lost the request. Try again."
     if status in (400, 413, 422, 500) and _CONTEXT.search(body):
         return _BY_STATUS[413]
+    if status in (400, 422) and _MODEL.search(body):
+        return _BY_STATUS[404]
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 300 <= status < 400:

@@ -50,9 +50,10 @@ def _count(value) -> int | None:
 
 
 def error_text(body: str) -> str:
-    """Return the message of {"error": "text"}, {"error": {"message"}} or plain text."""
+    """Return the message of {"error": "text"}, {"error": {"message"}}, {"detail"} or plain text."""
     try:
-        error = json.loads(body)["error"]
+        answer = json.loads(body)
+        error = answer["detail"] if "detail" in answer else answer["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
         is_page = body.lstrip()[:1] == "<"
         return "" if is_page else body

@@ -28,6 +28,7 @@ _ERRORS = {
     "401": (401, {"error": "unauthorized"}),
     "402": (402, {"error": {"message": "this model requires a subscription"}}),
     "404": (404, {"error": {"message": "model not found"}}),
+    "400-pinned": (400, {"detail": "Server is pinned to 'a'; requested 'b'."}),
     "400-context": (400, {"error": {"message": "maximum context length is 4096 tokens"}}),
     "429-usage": (429, {"error": "you have reached your weekly usage limit"}),
     "429": (429, {"error": "too many concurrent requests"}),

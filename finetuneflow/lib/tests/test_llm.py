@@ -54,6 +54,7 @@ def test_reasoning_is_kept_apart_from_the_text(server):
         ("401", llm_errors.BadKey, "bad_key", 401, 1),
         ("402", llm_errors.PlanRefused, "plan", 402, 1),
         ("404", llm_errors.UnknownModel, "unknown_model", 404, 1),
+        ("400-pinned", llm_errors.UnknownModel, "unknown_model", 400, 1),
         ("400-context", llm_errors.ContextTooLong, "context", 400, 1),
         ("429-usage", llm_errors.UsageLimit, "usage_limit", 429, 1),
         ("429", llm_errors.Busy, "busy", 429, 3),
