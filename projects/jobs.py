@@ -1,7 +1,7 @@
 """The life of a job. Every transition is one conditional UPDATE; the Job row is the truth.
 
     queued -> running -> succeeded | completed_with_errors | failed | cancelled
-                      -> interrupted | paused -> queued
+                      -> interrupted | paused | failed -> queued
 
 The queue delivers at least once; `claim` lets one delivery win. A running job holds a lease that
 its supervising process renews; when the lease expires, `recover_expired` hands the job on.
@@ -179,7 +179,7 @@ def finish(job: Job, outcome: Outcome) -> bool:
 
     A job that would wait although the person asked it to stop is cancelled.
     """
-    final = outcome.status not in Job.RESUMABLE
+    final = outcome.status not in Job.WAITING
     won = _owned(job).update(
         status=outcome.status,
         message=clean.text(outcome.message, 300),
@@ -205,7 +205,7 @@ def request_cancel(job: Job) -> None:
 def _end_cancelled(job: Job) -> None:
     """End the job if it was asked to stop and nobody works on it."""
     Job.objects.filter(
-        pk=job.pk, status__in=[Status.QUEUED, *Job.RESUMABLE], cancel_requested=True
+        pk=job.pk, status__in=[Status.QUEUED, *Job.WAITING], cancel_requested=True
     ).update(status=Status.CANCELLED, message="Cancelled.", finished_at=timezone.now())
 
 
@@ -214,14 +214,20 @@ def _final() -> list[str]:
 
 
 def resume(job: Job, *, text: str = "Resumed.", attempt: int = 0) -> bool:
-    """Move interrupted or paused -> queued with a new broker entry; a person's resume counts anew.
+    """Move interrupted, paused or failed -> queued: the job goes on with what it has.
+
+    A person's resume counts the attempts anew.
 
     False when it was not resumable any more, or when another job of its kind is active.
     """
     try:
         with transaction.atomic():
             won = Job.objects.filter(pk=job.pk, status__in=Job.RESUMABLE).update(
-                status=Status.QUEUED, queued_at=timezone.now(), message=text[:300], attempt=attempt
+                status=Status.QUEUED,
+                queued_at=timezone.now(),
+                finished_at=None,
+                message=text[:300],
+                attempt=attempt,
             )
             if won:
                 _send(job)

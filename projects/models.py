@@ -108,7 +108,8 @@ class Job(models.Model):
         PAUSED = "paused", "Paused"
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
-    RESUMABLE = (Status.INTERRUPTED, Status.PAUSED)
+    WAITING = (Status.INTERRUPTED, Status.PAUSED)
+    RESUMABLE = (*WAITING, Status.FAILED)
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="jobs")
     kind = models.CharField(max_length=20, choices=Kind)

@@ -148,6 +148,7 @@ def job_context(job: Job) -> dict:
         "seconds_left": seconds_left(job),
         "next_action": NEXT_ACTION.get(job.status, ""),
         "is_resumable": job.status in Job.RESUMABLE,
+        "is_waiting": job.status in Job.WAITING,
         "is_stuck": job.status == Job.Status.QUEUED and not queues.has_worker(job.queue),
         "poll_seconds": 5 if (job.seconds or 0) > 600 else 2,
     }

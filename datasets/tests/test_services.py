@@ -62,6 +62,27 @@ def test_the_ledger_outlives_the_document(project):
     assert (row.state, row.chunk) == ("done", None)
 
 
+def test_a_new_attempt_asks_again_what_failed_by_the_servers_fault(project):
+    from datasets.generation.asking import Asking
+
+    job = Job.objects.create(project=project, kind="generate", status="running")
+    file = add_file(project)
+    chunk = Chunk.objects.create(file=file, index=0, text="A fact.", token_count=2, start=0, end=7)
+    for slot, code in enumerate(["unreachable", "bad_key", "context"]):
+        GenerationRequest.objects.create(
+            job=job,
+            chunk=chunk,
+            slot=slot,
+            state="failed",
+            error_class=code,
+            strategy="json",
+            prompt_version="1",
+        )
+    Asking(job=job, client=None, strategy=None, reporter=None, split="")
+    states = GenerationRequest.objects.filter(job=job).values_list("state", flat=True)
+    assert list(states) == ["planned", "planned", "failed"]
+
+
 def test_open_requests_of_a_deleted_document_are_closed_with_the_reason(project):
     from datasets.generation.asking import Asking
     from datasets.generation.ledger import ledger

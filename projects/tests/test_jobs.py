@@ -266,7 +266,7 @@ class TestCancelAndResume:
         assert status_of(job) == Status.CANCELLED
 
     @pytest.mark.parametrize("status", Job.RESUMABLE)
-    def test_interrupted_and_paused_jobs_can_be_resumed_once(self, job, status):
+    def test_interrupted_paused_and_failed_jobs_can_be_resumed_once(self, job, status):
         in_state(job, status)
         assert jobs.resume(job)
         assert not jobs.resume(job)

@@ -114,10 +114,12 @@ def test_without_htmx_cancelling_redirects_to_the_job(ada, job):
     assert response.url == reverse("projects:job", args=[job.pk])
 
 
-@pytest.mark.parametrize("status", Job.RESUMABLE)
-def test_an_interrupted_or_paused_job_offers_resume_and_is_queued_again(status, ada, job):
+@pytest.mark.parametrize(
+    ("status", "label"), [("interrupted", "Resume"), ("paused", "Resume"), ("failed", "Try again")]
+)
+def test_a_job_that_can_go_on_offers_it_and_is_queued_again(status, label, ada, job):
     change(job, status=status)
-    assert "Resume" in fragment(ada, job).content.decode()
+    assert label in fragment(ada, job).content.decode()
     ada.post(reverse("projects:job_resume", args=[job.pk]), headers=HTMX)
     assert Job.objects.get().status == Job.Status.QUEUED
 
