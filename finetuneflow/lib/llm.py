@@ -115,10 +115,11 @@ class ChatClient:
         """Make one cheap request that proves address, key and model; raises an `LLMError`.
 
         The list of models costs nothing. Where it does not exist, fails, or does not name the
-        model (aliases, folders), a chat of one token decides.
+        model (aliases, folders), a chat of one token decides; so it does where there is a key,
+        because many servers list their models for any key.
         """
         try:
-            if self.model in self.list_models():
+            if self.model in self.list_models() and not self._api_key:
                 return
         except (ServerError, BadReply, BadRequest, UnknownModel):
             pass

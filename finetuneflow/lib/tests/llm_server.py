@@ -53,14 +53,16 @@ class _Server(ThreadingHTTPServer):
 class LLMServer:
     """The server in a thread of this process.
 
-    `requests` lists each request as {"hash", "kind", "outcome"}; `answers` counts the good answers
-    per request hash. `latency_seconds`, `key`, `models`, `models_status` and `refuses_hints` may be
-    set at any time.
+    `requests` lists each request as {"hash", "kind", "outcome"}; a chat of one token is a "check",
+    any other a "chat". `answers` counts the good answers to chats per request hash.
+    `latency_seconds`, `key`, `lists_for_any_key`, `models`, `models_status` and `refuses_hints` may
+    be set at any time.
     """
 
     def __init__(self, *, port: int = 0, latency_seconds: float = 0.0, key: str = "", log=None):
         self.latency_seconds = latency_seconds
         self.key = key
+        self.lists_for_any_key = False
         self.models = [MODEL]
         self.models_status = 200
         self.refuses_hints = False
@@ -87,6 +89,10 @@ class LLMServer:
     @property
     def chats(self) -> list[dict]:
         return [request for request in self.requests if request["kind"] == "chat"]
+
+    @property
+    def checks(self) -> list[dict]:
+        return [request for request in self.requests if request["kind"] == "check"]
 
     def __enter__(self) -> "LLMServer":
         self._thread.start()
@@ -146,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.owner
 
     def do_GET(self) -> None:
-        if self._refuses_key():
+        if not self.owner.lists_for_any_key and self._refuses_key():
             return
         self.owner.record("models", "", str(self.owner.models_status))
         if self.owner.models_status != 200:
@@ -163,15 +169,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, raw: bytes) -> None:
         body, digest = json.loads(raw), hashlib.sha256(raw).hexdigest()[:16]
+        kind = "check" if body.get("max_tokens") == 1 else "chat"
         if body["model"] not in self.owner.models:
-            self.owner.record("chat", digest, "404")
+            self.owner.record(kind, digest, "404")
             self._send(*_ERRORS["404"])
             return
         asked = _task_of(body["messages"])
         is_hinted = self.owner.refuses_hints and "response_format" in body
         name = "500" if is_hinted else self.owner.marker(asked, digest)
         self.owner.stopping.wait(self.owner.latency_seconds)
-        self.owner.record("chat", digest, name or "ok")
+        self.owner.record(kind, digest, name or "ok")
         self._behave(name, asked)
 
     def _behave(self, name: str, asked: str) -> None:

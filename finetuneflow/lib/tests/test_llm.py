@@ -128,10 +128,20 @@ def test_stopping_ends_a_wait_between_attempts(server):
     assert failed == ["stopped"]
 
 
-def test_the_check_accepts_a_listed_model_without_a_chat(server):
+def test_without_a_key_the_check_accepts_a_listed_model_without_a_chat(server):
+    with client_of(server, key="") as client:
+        client.check()
+    assert server.requests and not server.checks
+
+
+def test_a_key_is_proved_by_a_chat_although_the_model_is_listed(server):
+    server.key, server.lists_for_any_key = "another", True
+    with client_of(server) as client, pytest.raises(llm_errors.BadKey):
+        client.check()
+    server.key = KEY
     with client_of(server) as client:
         client.check()
-    assert not server.chats
+    assert [check["outcome"] for check in server.checks] == ["ok"]
 
 
 def test_the_check_names_a_wrong_key_and_an_unknown_model(server):
@@ -146,9 +156,9 @@ def test_the_check_names_a_wrong_key_and_an_unknown_model(server):
 @pytest.mark.parametrize("status", [404, 405, 500])
 def test_the_check_chats_where_models_cannot_be_listed(server, status):
     server.models_status = status
-    with client_of(server) as client:
+    with client_of(server, key="") as client:
         client.check()
-    assert len(server.chats) == 1
+    assert len(server.checks) == 1
 
 
 def test_a_refused_hint_is_left_out_and_remembered(server):
