@@ -4,6 +4,7 @@ A row is `sent` before its call and `answered`, with the raw reply, before anyth
 process may die at any moment: answered rows are never asked again, sent ones are.
 """
 
+import contextvars
 import logging
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -130,7 +131,9 @@ class Asking:
             return
         request = self._rows().select_related("chunk").get(pk=pk)
         question = self.strategy.question(request, self.project)
-        self._flying[executor.submit(self.client.chat, **question)] = request
+        # A copy for each call: it carries the job's id to the lines that the thread logs.
+        call = contextvars.copy_context().run
+        self._flying[executor.submit(call, self.client.chat, **question)] = request
 
     def _receive(self, request: GenerationRequest, future: Future) -> None:
         try:

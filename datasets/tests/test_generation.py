@@ -1,6 +1,7 @@
 """The generation jobs against a real, scriptable language model server on a port."""
 
 import json
+import logging
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from datasets.generation.ledger import ledger
 from datasets.generation.store import fingerprint
 from datasets.models import Chunk, Example, GenerationRequest
 from finetuneflow.lib.llm import ChatClient
+from finetuneflow.lib.logs import StructuredFormatter
 from finetuneflow.lib.tests.llm_server import KEY, MODEL, LLMServer
 from projects import jobs
 from projects.models import Job, SourceFile
@@ -402,6 +404,19 @@ def test_requests_run_at_the_same_time_up_to_the_setting(make_project, client, s
     server.latency_seconds, settings.LLM_CONCURRENCY = 0.05, 4
     run(new_job(answer_first(make_project, [chunk_of(*range(1, 9))])), client)
     assert server.most_at_once == 4
+
+
+def test_what_a_call_logs_carries_the_job_id(make_project, client, monkeypatch):
+    lines, chat = [], client.chat
+
+    def logging_chat(*args, **kwargs):
+        record = logging.LogRecord("llm", logging.WARNING, "", 0, "slow", None, None)
+        lines.append(StructuredFormatter().format(record))
+        return chat(*args, **kwargs)
+
+    monkeypatch.setattr(client, "chat", logging_chat)
+    job = run(new_job(answer_first(make_project, [chunk_of(1, 2)])), client)
+    assert len(lines) >= 2 and all(line.endswith(f"job={job.pk}") for line in lines)
 
 
 def test_a_stalled_server_does_not_hold_up_a_cancel(make_project, server, monkeypatch):
