@@ -193,6 +193,7 @@ OPENAI_API_KEY = env.secret("OPENAI_API_KEY")
 LLM_BASE_URL = env.text("OPENAI_BASE_URL", "https://ollama.com/v1")
 LLM_API_KEY = OPENAI_API_KEY or OLLAMA_API_KEY
 LLM_MODEL = env.text("FTF_LLM_MODEL", "gpt-oss:20b")
+LLM_MODEL_IS_SET = bool(env.text("FTF_LLM_MODEL"))  # Then it wins over a project's own model.
 LLM_TIMEOUT_SECONDS = env.number("FTF_LLM_TIMEOUT_SECONDS", 60, minimum=1)
 LLM_CONCURRENCY = env.integer("FTF_LLM_CONCURRENCY", 4, minimum=1, maximum=64)
 HF_TOKEN = env.secret("HF_TOKEN")

@@ -125,7 +125,12 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 def model_of(project: Project) -> str:
-    """Return the name of the model that writes the project's examples."""
+    """Return the name of the model that writes the project's examples.
+
+    The environment wins over the project, the project over the default.
+    """
+    if settings.LLM_MODEL_IS_SET:
+        return settings.LLM_MODEL
     return project.generation.get("model") or settings.LLM_MODEL
 
 
