@@ -33,6 +33,13 @@ DRAIN_SECONDS = 10
 POLL_SECONDS = 0.5
 
 
+def reopen_failed(job: Job) -> None:
+    """Move failed -> planned where the server was at fault: a new attempt asks it again."""
+    GenerationRequest.objects.filter(
+        job=job, state=State.FAILED, error_class__in=FATAL | SERVER_FAILURES
+    ).update(state=State.PLANNED, error_class="", error_text="", http_status=None)
+
+
 class Asking:
     """One attempt of a job to get its open requests answered.
 
@@ -54,7 +61,6 @@ class Asking:
         self.client, self.strategy, self.reporter = client, strategy, reporter
         self.split, self.target, self.concurrency = split, target, concurrency
         self.counter = store.token_counter(job.project)
-        self._reopen_failed()
         self._close_orphans()
         numbers = ledger(job)
         self.planned, self.closed = numbers["planned"], numbers["planned"] - numbers["open"]
@@ -87,12 +93,6 @@ class Asking:
 
     def _rows(self):
         return GenerationRequest.objects.filter(job=self.job)
-
-    def _reopen_failed(self) -> None:
-        """Move failed -> planned where the server was at fault: a new attempt asks it again."""
-        self._rows().filter(state=State.FAILED, error_class__in=FATAL | SERVER_FAILURES).update(
-            state=State.PLANNED, error_class="", error_text="", http_status=None
-        )
 
     def _close_orphans(self) -> None:
         """Close open requests whose passage was deleted, or cut anew, since they were planned."""

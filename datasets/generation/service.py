@@ -7,7 +7,7 @@ from django.conf import settings
 
 from datasets import exporting, splitting
 from datasets.generation import planning
-from datasets.generation.asking import Asking
+from datasets.generation.asking import Asking, reopen_failed
 from datasets.generation.ledger import ledger, summary
 from datasets.generation.strategies import Strategy, model_of, strategy_for
 from datasets.models import Chunk, Example, GenerationRequest
@@ -63,6 +63,7 @@ def _ask(job, reporter, client, strategy: Strategy, plan, split: str, target=Non
     """Plan once, check the server, work off what is open; returns notes for the result."""
     started = time.monotonic()
     notes = _plan_once(job, plan)
+    reopen_failed(job)
     open_rows = GenerationRequest.objects.filter(job=job, state__in=GenerationRequest.OPEN)
     if not open_rows.exists():
         return notes

@@ -9,6 +9,7 @@ import pytest
 from datasets.generation import service
 from datasets.generation.ledger import ledger
 from datasets.generation.store import fingerprint
+from datasets.generation.strategies import model_of
 from datasets.models import Chunk, Example, GenerationRequest
 from finetuneflow.lib.llm import ChatClient
 from finetuneflow.lib.logs import StructuredFormatter
@@ -46,7 +47,7 @@ def make_project(project, settings, server, tmp_path):
     """Return a function that fills the project with chunks of given texts, by file."""
     settings.PROJECTS_DIR = tmp_path
     settings.LLM_BASE_URL, settings.LLM_API_KEY, settings.LLM_MODEL = server.url, KEY, MODEL
-    settings.LLM_CONCURRENCY = 3
+    settings.LLM_CONCURRENCY, settings.LLM_MODEL_IS_SET = 3, False
 
     def make(*files: list[str], **fields):
         for number, texts in enumerate(files):
@@ -136,6 +137,18 @@ def test_the_strategy_is_chosen_by_the_model(make_project, settings):
     assert service.strategy_for(project).name == "answer_first"
     project.strategy = "json"
     assert service.strategy_for(project).name == "json"
+
+
+def test_the_model_of_the_environment_wins_over_the_projects_own(make_project, settings):
+    project = make_project([chunk_of(1)], generation={"model": "/models/SmolLM2-135M-Instruct"})
+    settings.LLM_MODEL_IS_SET = False
+    assert model_of(project) == "/models/SmolLM2-135M-Instruct"
+    assert service.strategy_for(project).name == "answer_first"
+    settings.LLM_MODEL_IS_SET = True
+    assert model_of(project) == MODEL
+    assert service.strategy_for(project).name == "json"
+    project.generation, settings.LLM_MODEL_IS_SET = {}, False
+    assert model_of(project) == MODEL
 
 
 def test_the_dataset_lies_on_disk_with_a_manifest(make_project, client, tmp_path):
@@ -262,6 +275,17 @@ def test_a_usage_limit_pauses_and_a_resume_asks_only_the_rest(make_project, clie
     job = run(job, again)
     assert job.status == Job.Status.SUCCEEDED and job.result["examples"] == 4
     assert max(server.answers.values()) == 1
+
+
+def test_a_resume_asks_again_when_every_request_had_failed(make_project, client, server):
+    server.marker = lambda text, digest: "500" if "Sentence:" in text else ""
+    job = run(new_job(answer_first(make_project, [chunk_of(1, 2, 3)])), client)
+    assert job.status == Job.Status.FAILED and ledger(job)["failed"] == 3
+    server.marker = lambda text, digest: ""
+    assert jobs.resume(job)
+    job = run(job, ChatClient(server.url, KEY, MODEL))
+    assert job.status == Job.Status.SUCCEEDED, job.error_text
+    assert ledger(job)["done"] == 3 and job.result["examples"] == 3
 
 
 def test_cancelling_closes_what_is_open_and_keeps_what_was_answered(make_project, client, server):
