@@ -1,7 +1,4 @@
-"""Starting the dataset's jobs. What the jobs do is in `documents` and `generation`.
-
-Chunks are not cut anew while examples are made from them.
-"""
+"""Starting the dataset's jobs. What the jobs do is in `documents` and `generation`."""
 
 from projects import jobs
 from projects.models import Job, Project
@@ -13,7 +10,6 @@ def start_documents(*, project: Project) -> Job:
         project=project,
         kind=Job.Kind.DOCUMENTS,
         func="datasets.tasks.documents",
-        not_while=(Job.Kind.PREVIEW, Job.Kind.GENERATE),
     )
 
 
@@ -24,7 +20,6 @@ def start_preview(*, project: Project, examples: int = 10) -> Job:
         kind=Job.Kind.PREVIEW,
         func="datasets.tasks.preview",
         params={"examples": examples},
-        not_while=(Job.Kind.DOCUMENTS,),
     )
 
 
@@ -34,5 +29,4 @@ def start_generation(*, project: Project) -> Job:
         project=project,
         kind=Job.Kind.GENERATE,
         func="datasets.tasks.generate",
-        not_while=(Job.Kind.DOCUMENTS,),
     )

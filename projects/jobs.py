@@ -4,9 +4,10 @@
                       -> interrupted | paused | failed -> queued
 
 The queue delivers at least once; `claim` lets one delivery win. A running job holds a lease that
-its supervising process renews; when the lease expires, `recover_expired` hands the job on.
+its supervising process renews; when the lease expires, `recover` hands the job on.
 """
 
+import contextvars
 import logging
 import math
 import os
@@ -14,18 +15,20 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
+from django.db import Error as AnyDatabaseError
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from finetuneflow.lib import clean
 from finetuneflow.lib.logs import job_context
 from finetuneflow.lib.processes import is_alive
-from projects.models import Job, JobEvent
+from projects.models import Job, JobEvent, Project
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +37,12 @@ HEARTBEAT_SECONDS = 10
 MAX_ATTEMPTS = 3
 ERROR_TEXT_LIMIT = 4000
 Status = Job.Status
+# Chunks are not cut anew while examples are made from them.
+NOT_BESIDE = {
+    Job.Kind.DOCUMENTS: (Job.Kind.PREVIEW, Job.Kind.GENERATE),
+    Job.Kind.PREVIEW: (Job.Kind.DOCUMENTS,),
+    Job.Kind.GENERATE: (Job.Kind.DOCUMENTS,),
+}
 
 
 class JobAlreadyActive(Exception):
@@ -86,32 +95,32 @@ def enqueue(
     func: str,
     params: dict | None = None,
     queue: str = "default",
-    not_while: tuple[str, ...] = (),
 ) -> Job:
     """Create the job and its queue entry in one transaction (the broker shares our database).
 
-    Raises `JobAlreadyActive` when one of this kind, or of the kinds in `not_while`, is active,
-    however many start at once.
+    Raises `JobAlreadyActive` when one of this kind, or of one that it cannot run beside, is
+    active, however many start at once; `Project.DoesNotExist` when the project was deleted.
     """
-    try:
-        with transaction.atomic():
-            # Starts in one project go one after the other, so that the check below holds.
-            list(type(project).objects.select_for_update().filter(pk=project.pk))
-            refuse_while(project, not_while)
-            job = Job.objects.create(
-                project=project, kind=kind, queue=queue, func=func, params=params or {}
-            )
-            _send(job)
-    except IntegrityError:
-        # The project was locked: the job that stood in the way can only have ended since.
-        raise JobAlreadyActive(
-            Job.objects.filter(project=project, kind=kind).latest("queued_at")
-        ) from None
+    with transaction.atomic():
+        _lock_for(project.pk, kind)
+        job = Job.objects.create(
+            project=project, kind=kind, queue=queue, func=func, params=params or {}
+        )
+        _send(job)
     logger.info("job %s queued: %s", job.pk, kind)
     return job
 
 
-def refuse_while(project, kinds: tuple[str, ...]) -> None:
+def _lock_for(project_id: int, kind: str) -> None:
+    """Lock the project until the transaction ends, if a job of this kind may start in it.
+
+    So starts in one project go one after the other, and the check below holds.
+    """
+    project = Project.objects.select_for_update().get(pk=project_id)
+    refuse_while(project, (kind, *NOT_BESIDE.get(kind, ())))
+
+
+def refuse_while(project, kinds: Iterable[str]) -> None:
     """Raise `JobAlreadyActive` if a job of one of `kinds` is active in the project."""
     active = Job.objects.filter(project=project, kind__in=kinds, status__in=Job.ACTIVE).first()
     if active is not None:
@@ -125,6 +134,7 @@ def _send(job: Job) -> None:
 
 def resend(job: Job) -> None:
     """Give a queued job a new broker entry; harmless when the old one still exists."""
+    Job.objects.filter(pk=job.pk).update(queued_at=timezone.now())
     _send(job)
 
 
@@ -218,10 +228,11 @@ def resume(job: Job, *, text: str = "Resumed.", attempt: int = 0) -> bool:
 
     A person's resume counts the attempts anew.
 
-    False when it was not resumable any more, or when another job of its kind is active.
+    False when it was not resumable any more, or when a job is active that it cannot run beside.
     """
     try:
         with transaction.atomic():
+            _lock_for(job.project_id, job.kind)
             won = Job.objects.filter(pk=job.pk, status__in=Job.RESUMABLE).update(
                 status=Status.QUEUED,
                 queued_at=timezone.now(),
@@ -232,7 +243,7 @@ def resume(job: Job, *, text: str = "Resumed.", attempt: int = 0) -> bool:
             if won:
                 _send(job)
                 JobEvent.objects.create(job=job, level=JobEvent.Level.WARNING, text=text)
-    except IntegrityError:
+    except (JobAlreadyActive, Project.DoesNotExist):
         return False
     return bool(won)
 
@@ -374,7 +385,7 @@ def _end(job: Job, outcome: Outcome) -> None:
     for reporter in getattr(job, "reporters", []):
         try:
             reporter.write_events()
-        except (DatabaseError, InterfaceError):
+        except AnyDatabaseError:
             logger.exception("the last lines of the job's log could not be written")
     finish(job, outcome)
 
@@ -394,6 +405,9 @@ def _outcome_of(error: BaseException) -> Outcome:
         text = "The process that ran this job was stopped."
         return Outcome(text, Status.INTERRUPTED, error_code="interrupted", error_text=text)
     logger.exception("unexpected error")
+    if isinstance(error, OperationalError | InterfaceError):
+        text = f"The database could not be reached: {error}"
+        return Outcome(text, Status.INTERRUPTED, error_code="database", error_text=text)
     text = f"Unexpected error: {type(error).__name__}: {error}. The log has the details."
     return Outcome("Unexpected error.", Status.FAILED, error_code="internal", error_text=text)
 
@@ -417,12 +431,14 @@ def _heartbeat(job: Job):
             try:
                 if not renew(job):
                     break
-            except (DatabaseError, InterfaceError) as error:
+            except AnyDatabaseError as error:
                 logger.warning("heartbeat not written, will try again: %s", error)
                 connection.close()
         connection.close()
 
-    thread = threading.Thread(target=beat, name=f"heartbeat-{job.pk}", daemon=True)
+    # The context carries the job's id to the thread's log lines.
+    run = contextvars.copy_context().run
+    thread = threading.Thread(target=run, args=(beat,), name=f"heartbeat-{job.pk}", daemon=True)
     thread.start()
     try:
         yield

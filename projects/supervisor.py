@@ -14,8 +14,10 @@ import threading
 from contextlib import contextmanager
 from datetime import timedelta
 
+import psutil
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseError
+from django.db import connection
 from django.utils import timezone
 
 from finetuneflow.lib import processes
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 GRACE_SECONDS = 4.0
+SETTLE = timedelta(seconds=3)
+LONGEST_PAUSE_SECONDS = 30
 
 
 class AlreadyRunning(Exception):
@@ -61,6 +65,7 @@ class Supervisor:
         self.stopping = stopping
         self.name = jobs.supervisor_name(os.getpid())
         self.restarts = 0
+        self._quick_ends = 0
         self.cluster: subprocess.Popen | None = None
         self.started_at = timezone.now()
         self._beat_due = timezone.now()
@@ -87,7 +92,8 @@ class Supervisor:
             self._restart(f"the cluster ended with code {self.cluster.returncode}")
         self._recover(self._orphans())
         stalled = queues.stalled_job(self.queue, since=self.started_at, supervisor=self.name)
-        if stalled is not None:
+        # Without its queue entry a job waits through no fault of the cluster.
+        if stalled is not None and not queues.resend_unsent():
             self._restart(f"job {stalled.pk} waits although a worker is free")
         if timezone.now() >= self._beat_due:
             queues.beat(self.queue, pid=os.getpid(), restarts=self.restarts)
@@ -97,6 +103,7 @@ class Supervisor:
         queues.unlock(self.queue)
         connection.close()
         self.started_at = timezone.now()
+        self._beat_due = self.started_at + SETTLE
         self.cluster = processes.start_bound(
             [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster"],
             env=os.environ | {"Q_CLUSTER_NAME": self.queue, "FTF_WORKER_PID": str(os.getpid())},
@@ -108,14 +115,27 @@ class Supervisor:
         processes.kill_group(self.cluster.pid)
         self.cluster.wait()
         self._recover(self._own())
+        self._pause()
         self._start()
 
+    def _pause(self) -> None:
+        """Wait longer each time before starting again what ends at once."""
+        is_hopeless = timezone.now() - self.started_at < SETTLE
+        self._quick_ends = self._quick_ends + 1 if is_hopeless else 0
+        if is_hopeless:
+            self.stopping.wait(min(2**self._quick_ends, LONGEST_PAUSE_SECONDS))
+
     def _end(self) -> None:
-        """Stop the cluster; what it was working on is queued again and costs no attempt."""
+        """Stop the cluster; what it was working on is queued again and costs no attempt.
+
+        An engine is no member of the cluster's group: it saves a checkpoint before it ends.
+        """
+        below = psutil.Process().children(recursive=True)
         if self.cluster is not None:
             processes.stop(self.cluster, grace_seconds=GRACE_SECONDS)
         self._recover(self._own(), planned=True)
         queues.end_beat(self.queue)
+        psutil.wait_procs(below, timeout=settings.STOP_SECONDS)
 
     def _recover(self, running, *, planned: bool = False) -> None:
         moved = jobs.recover(running, planned=planned)

@@ -69,11 +69,11 @@ class TestEnqueue:
         with transaction.atomic():
             with pytest.raises(jobs.JobAlreadyActive):
                 start(job.project)
-            other = start(job.project, kind=Job.Kind.PREVIEW)
+            other = start(job.project, kind=Job.Kind.EXPORT)
         assert Job.objects.filter(pk=other.pk).exists()
 
     def test_other_kinds_other_projects_and_ended_jobs_are_in_nobodys_way(self, job, user):
-        start(job.project, kind=Job.Kind.PREVIEW)
+        start(job.project, kind=Job.Kind.EXPORT)
         start(services.create_project(owner=user, name="Other"))
         in_state(job, Status.FAILED)
         assert start(job.project).pk != job.pk
@@ -278,6 +278,12 @@ class TestCancelAndResume:
         in_state(job, status)
         assert not jobs.resume(job)
         assert status_of(job) == status
+
+    def test_a_job_is_not_resumed_beside_one_that_it_cannot_run_beside(self, job):
+        in_state(job, Status.PAUSED)
+        start(job.project, kind=Job.Kind.GENERATE)
+        assert not jobs.resume(job)
+        assert status_of(job) == Status.PAUSED
 
     def test_a_job_is_not_resumed_beside_a_newer_one_of_its_kind(self, job):
         in_state(job, Status.PAUSED)

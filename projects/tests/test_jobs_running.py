@@ -5,6 +5,7 @@ import threading
 import uuid
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -261,3 +262,22 @@ class TestHeartbeat:
             )
         job.refresh_from_db()
         assert (job.lease_token, job.lease_until) == (other, end)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_is_away_for_a_moment_interrupts_the_job_and_it_goes_on(error, job):
+    with jobs.running(job.pk):
+        raise error("server closed the connection unexpectedly")
+    job.refresh_from_db()
+    assert (job.status, job.attempt) == (Job.Status.QUEUED, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lines_of_the_heartbeat_carry_the_jobs_id(job, monkeypatch, caplog):
+    seen = []
+    monkeypatch.setattr(jobs, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "renew", lambda job: seen.append(logs._job_id.get()) or True)
+    with jobs.running(job.pk):
+        assert wait_until(lambda: seen, seconds=5)
+    assert set(seen) == {job.pk}

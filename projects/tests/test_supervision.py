@@ -162,21 +162,34 @@ def test_a_job_whose_queue_entry_is_lost_is_sent_again(project, process_env, tmp
         await_status(job, Job.Status.SUCCEEDED)
 
 
-def test_a_killed_reconciler_is_not_missed_and_its_successor_goes_on(
-    project, process_env, tmp_path
-):
+def test_the_successor_of_a_killed_reconciler_hands_on_what_waited(project, process_env, tmp_path):
     with manage("reconcile", "--seconds", "0.5", env=process_env) as first:
         assert wait_until(lambda: queues.has_worker(queues.RECONCILER), seconds=30)
         kill(first)
         first.wait()
-        with manage("worker", "--queue", "gpu", env=process_env):
-            job = start(project, tmp_path)
+    job = start(project, tmp_path)
+    jobs.claim(job.pk)
+    # The worker of another machine died: only its lease can tell.
+    Job.objects.filter(pk=job.pk).update(worker="elsewhere:1:1", lease_until=job.queued_at)
+    with manage("worker", "--queue", "gpu", env=process_env):
+        assert not any(tmp_path.glob("ran-*"))
+        assert status(job) == Job.Status.RUNNING
+        with manage("reconcile", "--seconds", "0.5", env=process_env):
             await_status(job, Job.Status.SUCCEEDED)
-    expired = start(project, tmp_path)
-    jobs.claim(expired.pk)
-    Job.objects.filter(pk=expired.pk).update(lease_until=expired.queued_at)
-    with manage("reconcile", "--seconds", "0.5", env=process_env):
-        await_status(expired, Job.Status.QUEUED)
+    assert ran(tmp_path) == 1
+
+
+def test_a_lost_queue_entry_is_no_reason_to_restart_the_cluster(project, process_env, tmp_path):
+    with manage("worker", "--queue", "gpu", env=process_env) as supervisor:
+        assert wait_until(lambda: cluster_is_up(supervisor.pid), seconds=30)
+        workers = cluster_workers(supervisor.pid)
+        params = {"folder": str(tmp_path)}
+        job = Job.objects.create(
+            project=project, kind="train", queue="gpu", func=f"{TASKS}.touch", params=params
+        )
+        await_status(job, Job.Status.SUCCEEDED, seconds=90)
+        assert cluster_workers(supervisor.pid) == workers
+    assert ran(tmp_path) == 1
 
 
 def test_one_pass_counts_what_it_moved(project, tmp_path):

@@ -4,7 +4,8 @@ import logging
 import os
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseError
+from django.db import connection
 
 from projects import queues, reconciler, supervisor
 
