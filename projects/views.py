@@ -81,7 +81,7 @@ def project_delete(request, project_id: int):
 def task(request, project: Project):
     form = TaskForm(posted(request), instance=project)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        services.save_task(project=form.instance, changed=form.changed_data)
         messages.success(request, "Saved.")
         return redirect_to(request, "projects:task", project.pk)
     if form.errors:

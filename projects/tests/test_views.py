@@ -113,6 +113,23 @@ def test_the_task_is_saved_and_the_browser_redirected(ada, project):
     assert (project.name, project.task_type, project.chunk_size) == ("New name", "instruction", 256)
 
 
+def test_saving_the_task_leaves_alone_what_another_page_changed_meanwhile(
+    ada, project, monkeypatch
+):
+    def changed_meanwhile(**arguments):
+        Project.objects.filter(pk=project.pk).update(base_model="other", task_type="instruction")
+        save_task(**arguments)
+
+    save_task, before = services.save_task, project.updated_at
+    monkeypatch.setattr(services, "save_task", changed_meanwhile)
+    values = {"name": "New name", "task_type": "qa", "strategy": "auto"}
+    ada.post(address("projects:task", project), values | {"chunk_size": 512, "chunk_overlap": 50})
+    project.refresh_from_db()
+    assert (project.name, project.base_model) == ("New name", "other")
+    assert project.task_type == "instruction"
+    assert project.updated_at > before
+
+
 @pytest.mark.parametrize(
     "wrong", [{"chunk_size": 16}, {"chunk_overlap": 200}, {"task_type": "poem"}, {"name": ""}]
 )
