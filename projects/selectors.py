@@ -26,11 +26,13 @@ TONES = {
     Job.Status.FAILED: "bad",
 }
 NEXT_ACTION = {
-    Job.Status.FAILED: "Correct the cause, then start it again. What was finished is kept.",
-    Job.Status.COMPLETED_WITH_ERRORS: "The rest is usable. Start it again to try what failed.",
+    Job.Status.FAILED: "Correct the cause, then press Try again: it goes on with what is there.",
+    Job.Status.COMPLETED_WITH_ERRORS: "The rest is usable. Correct the cause, then start it anew.",
     Job.Status.INTERRUPTED: "Press Resume: it goes on where it stopped, nothing is done twice.",
     Job.Status.PAUSED: "Press Resume when the reason is gone: it goes on where it stopped.",
+    Job.Status.CANCELLED: "A cancelled job is not resumed: start it anew.",
 }
+STARTED_ANEW = (Job.Status.COMPLETED_WITH_ERRORS, Job.Status.CANCELLED)
 
 
 @dataclass
@@ -146,12 +148,20 @@ def job_context(job: Job) -> dict:
         "job": job,
         "tone": TONES.get(job.status, ""),
         "seconds_left": seconds_left(job),
-        "next_action": NEXT_ACTION.get(job.status, ""),
+        "next_action": next_action(job),
         "is_resumable": job.status in Job.RESUMABLE,
         "is_waiting": job.status in Job.WAITING,
         "is_stuck": job.status == Job.Status.QUEUED and not queues.has_worker(job.queue),
         "poll_seconds": 5 if (job.seconds or 0) > 600 else 2,
     }
+
+
+def next_action(job: Job) -> str:
+    """Return what a person does next about a job that ended early; empty when there is nothing."""
+    action = NEXT_ACTION.get(job.status, "")
+    if job.kind == Job.Kind.GENERATE and job.status in STARTED_ANEW:
+        action += " A new generation asks only what was not answered before."
+    return action
 
 
 def seconds_left(job: Job) -> float | None:

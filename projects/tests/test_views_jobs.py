@@ -92,7 +92,15 @@ def test_a_failed_job_says_why_and_what_to_do_next(ada, job):
     change(job, status=Job.Status.FAILED, error_text="Out of <b>memory</b>. Use QLoRA.")
     text = fragment(ada, job).content.decode()
     assert "Out of &lt;b&gt;memory&lt;/b&gt;. Use QLoRA." in text
-    assert "start it again" in text
+    assert "press Try again" in text
+
+
+def test_a_cancelled_generation_says_what_a_new_one_asks(ada, job):
+    change(job, status=Job.Status.CANCELLED)
+    assert "what was not answered" not in fragment(ada, job).content.decode()
+    change(job, kind=Job.Kind.GENERATE)
+    text = fragment(ada, job).content.decode()
+    assert "start it anew. A new generation asks only what was not answered before." in text
 
 
 def test_a_waiting_job_says_when_no_worker_serves_its_queue(ada, job):
