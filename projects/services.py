@@ -9,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 
 from finetuneflow.lib import storage
 from projects import jobs
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 DOCUMENT_EXTENSIONS = {".pdf", ".docx", ".txt", ".md"}
 DATASET_EXTENSIONS = {".jsonl", ".json", ".csv"}
 LEFTOVER_SECONDS = 3600
+CHUNK_FIELDS = {"chunk_size", "chunk_overlap"}
 
 
 class FileRejected(Exception):
@@ -36,12 +38,30 @@ def create_project(*, owner, name: str, **fields) -> Project:
     return project
 
 
+def save_task(*, project: Project, changed: list[str]) -> None:
+    """Write the `changed` fields alone: other pages may have changed the rest meanwhile."""
+    fields = {*changed, "updated_at"}
+    if fields & CHUNK_FIELDS:
+        fields |= CHUNK_FIELDS  # One of them alone could break the rule that ties them.
+    project.save(update_fields=fields)
+
+
 def delete_project(*, project: Project) -> None:
     """Delete the project's rows, then its files; raises `jobs.JobAlreadyActive` while it works."""
-    jobs.refuse_while(project, tuple(Job.Kind.values))
     folder = project_folder(project)
-    project.delete()
+    with transaction.atomic():
+        _lock(project)
+        jobs.refuse_while(project, tuple(Job.Kind.values))
+        project.delete()
     storage.delete_tree(folder, root=settings.PROJECTS_DIR)
+
+
+def _lock(project: Project) -> bool:
+    """Make starts, uploads and deletions in one project wait for each other until the commit.
+
+    False means that the project is gone.
+    """
+    return bool(Project.objects.select_for_update().filter(pk=project.pk))
 
 
 def project_folder(project: Project) -> Path:
@@ -82,12 +102,25 @@ def _store(file: SourceFile, pieces: Iterable[bytes], limit_bytes: int) -> None:
     path = raw_path(file)
     try:
         file.size_bytes, file.sha256 = storage.save_stream(path, pieces, limit_bytes=limit_bytes)
-        _check_content(file)
         with transaction.atomic():
+            _check_project(file)
+            _check_content(file)
             file.save()
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _check_project(file: SourceFile) -> None:
+    """Lock the project and measure again: other uploads may have ended since this one began."""
+    if not _lock(file.project):
+        raise FileRejected(f"{file.original_name}: the project was deleted meanwhile.")
+    stored = file.project.files.aggregate(bytes=Sum("size_bytes"))["bytes"] or 0
+    if stored + file.size_bytes > settings.PROJECT_QUOTA_BYTES:
+        raise FileRejected(
+            f"{file.original_name}: another upload has filled the project's storage meanwhile. "
+            "Delete files first, or ask the administrator."
+        )
 
 
 def _check_extension(name: str, kind: str) -> None:
@@ -141,7 +174,9 @@ def delete_file(*, file: SourceFile) -> None:
 
     Raises `jobs.JobAlreadyActive` while documents are read or examples made.
     """
-    jobs.refuse_while(file.project, (Job.Kind.DOCUMENTS, Job.Kind.PREVIEW, Job.Kind.GENERATE))
     path = raw_path(file)
-    file.delete()
+    with transaction.atomic():
+        _lock(file.project)
+        jobs.refuse_while(file.project, (Job.Kind.DOCUMENTS, Job.Kind.PREVIEW, Job.Kind.GENERATE))
+        file.delete()
     path.unlink(missing_ok=True)

@@ -2,15 +2,17 @@
 
 import hashlib
 import os
+import threading
 import time
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from finetuneflow.lib import storage
-from projects import services
-from projects.models import Project, SourceFile
+from projects import jobs, services
+from projects.models import Job, Project, SourceFile
+from projects.tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 RAW_DOC, DATASET = SourceFile.Kind.RAW_DOC, SourceFile.Kind.DATASET
@@ -219,3 +221,81 @@ class TestDeletion:
         services.delete_project(project=project)
         assert len(everything_on_disk(tmp_path)) == 1
         assert list(Project.objects.all()) == [other]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAtTheSameTime:
+    def test_two_uploads_that_fit_only_alone_are_not_both_taken(self, project, tmp_path, settings):
+        settings.PROJECT_QUOTA_BYTES = 3000
+        both_measured = threading.Barrier(2)
+
+        def upload(letter: bytes):
+            def pieces():
+                both_measured.wait(30)
+                yield letter * 2000
+
+            return lambda: services.add_file(
+                project=project, name=f"{letter.decode()}.txt", pieces=pieces()
+            )
+
+        results = at_once(upload(b"a"), upload(b"b"))
+        (refused,) = [result for result in results if isinstance(result, Exception)]
+        assert isinstance(refused, services.FileRejected)
+        assert "another upload has filled" in str(refused)
+        (file,) = SourceFile.objects.all()
+        assert everything_on_disk(tmp_path) == [services.raw_path(file)]
+
+    def test_an_upload_into_a_project_that_is_deleted_meanwhile_leaves_nothing(
+        self, project, tmp_path
+    ):
+        def pieces():
+            yield b"first"
+            Project.objects.all().delete()
+
+        with pytest.raises(services.FileRejected, match="deleted meanwhile"):
+            services.add_file(project=project, name="a.txt", pieces=pieces())
+        assert everything_on_disk(tmp_path) == []
+
+    @pytest.mark.parametrize("what", ["project", "file"])
+    def test_no_job_starts_between_the_check_and_the_deletion(self, what, project, monkeypatch):
+        file, check, started_late = add(project), jobs.refuse_while, []
+
+        def start():
+            try:
+                func = "projects.tests.worker_tasks.nothing"
+                jobs.enqueue(project=project, kind=Job.Kind.DOCUMENTS, func=func)
+            except Exception:
+                assert what == "project"  # It is gone.
+            finally:
+                connection.close()
+
+        def check_then_start(project, kinds):
+            check(project, kinds)
+            monkeypatch.setattr(jobs, "refuse_while", check)
+            thread = threading.Thread(target=start)
+            thread.start()
+            thread.join(0.5)  # Long enough to start a job if nothing held it back.
+            started_late.append((thread, thread.is_alive()))
+
+        monkeypatch.setattr(jobs, "refuse_while", check_then_start)
+        if what == "project":
+            services.delete_project(project=Project.objects.get(pk=project.pk))
+        else:
+            services.delete_file(file=file)
+        ((thread, waited),) = started_late
+        thread.join(30)
+        assert waited
+        assert Job.objects.count() == (what == "file")
+
+    def test_a_refused_deletion_keeps_rows_and_files(self, project):
+        file = add(project)
+        func = "projects.tests.worker_tasks.nothing"
+        jobs.enqueue(project=project, kind=Job.Kind.DOCUMENTS, func=func)
+        for delete in (
+            lambda: services.delete_file(file=file),
+            lambda: services.delete_project(project=project),
+        ):
+            with pytest.raises(jobs.JobAlreadyActive):
+                delete()
+        assert services.raw_path(file).exists()
+        assert SourceFile.objects.filter(pk=file.pk).exists()
