@@ -19,6 +19,8 @@ class Command(BaseCommand):
         if password:
             self.stdout.write(f"\n  First start. Log in as   {name}\n")
             self.stdout.write(f"  with the password        {password}\n")
-            self.stdout.write("  It is shown only this once; change it under Account.\n\n")
+            self.stdout.write(
+                "  It is shown only this once; change it in the admin (Change password).\n\n"
+            )
         else:
             self.stdout.write(f"Ready. The administrator is {name}.")
