@@ -24,8 +24,9 @@ CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 def addresses(project: Project) -> list[str]:
     """Return the address of every page of a project with a run and an export."""
-    names = ("projects:detail", "training:model", "projects:task", "datasets:data")
-    names += ("datasets:preview", "datasets:review", "training:train", "training:export")
+    names = ("projects:detail", "training:model", "training:hardware", "projects:task")
+    names += ("datasets:data", "datasets:preview", "datasets:review")
+    names += ("training:train", "training:export")
     run = Run.objects.get(project=project)
     found = [reverse("projects:list"), reverse("training:run", args=[run.pk])]
     found += [reverse(name, args=[project.pk]) for name in (*names, "projects:delete")]
