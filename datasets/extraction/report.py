@@ -10,7 +10,7 @@ OCR_HINT = "It looks scanned: run text recognition (OCR) on it and add the resul
 
 
 def build(kind: str, parsed: Parsed) -> tuple[list[Page], dict]:
-    """Return the pages and the report of DESIGN.md; raise when no page has any text."""
+    """Return the pages and the report that pages show; raise when no page has any text."""
     warnings = list(parsed.warnings)
     removed = sum(len(_UNSTORABLE.findall(text)) for text in parsed.texts)
     if removed:
