@@ -11,9 +11,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from django.db.models import F
 
-from datasets.generation import store, texts
+from datasets.generation import prompting, store, texts
 from datasets.generation.ledger import ledger
-from datasets.generation.strategies import SECOND_TRY, Strategy
+from datasets.generation.strategies import SECOND_TRY, STRATEGIES, task_type_of
 from datasets.models import GenerationRequest
 from finetuneflow.lib import clean
 from finetuneflow.lib.llm import ChatClient
@@ -43,7 +43,8 @@ def reopen_failed(job: Job) -> None:
 class Asking:
     """One attempt of a job to get its open requests answered.
 
-    `target` is how many examples are enough (a preview), None for all requests.
+    `target` is how many examples are enough (a preview), None for all requests. Each row is asked
+    and read as it was planned, whatever the project's strategy and task are by now.
     """
 
     def __init__(
@@ -51,14 +52,13 @@ class Asking:
         *,
         job: Job,
         client: ChatClient,
-        strategy: Strategy,
         reporter: jobs.Reporter,
         split: str,
         target: int | None = None,
         concurrency: int = 4,
     ) -> None:
         self.job, self.project = job, job.project
-        self.client, self.strategy, self.reporter = client, strategy, reporter
+        self.client, self.reporter = client, reporter
         self.split, self.target, self.concurrency = split, target, concurrency
         self.counter = store.token_counter(job.project)
         self._close_orphans()
@@ -125,12 +125,21 @@ class Asking:
         self.reporter(self.closed, self.planned, text)
 
     def _send(self, pk: int, executor: ThreadPoolExecutor) -> None:
-        """Mark the row as sent, then hand the call to a thread."""
-        won = self._rows().filter(pk=pk, state=State.PLANNED)
-        if not won.update(state=State.SENT, attempts=F("attempts") + 1):
-            return
+        """Mark the row as sent, to which model and in which words; hand the call to a thread."""
         request = self._rows().select_related("chunk").get(pk=pk)
-        question = self.strategy.question(request, self.project)
+        request.params["model"] = self.client.model
+        request.prompt_version = prompting.version(
+            request.strategy, task_type_of(request, self.project)
+        )
+        won = self._rows().filter(pk=pk, state=State.PLANNED)
+        if not won.update(
+            state=State.SENT,
+            attempts=F("attempts") + 1,
+            params=request.params,
+            prompt_version=request.prompt_version,
+        ):
+            return
+        question = STRATEGIES[request.strategy].question(request, self.project)
         # A copy for each call: it carries the job's id to the lines that the thread logs.
         call = contextvars.copy_context().run
         self._flying[executor.submit(call, self.client.chat, **question)] = request
@@ -169,7 +178,7 @@ class Asking:
             self._settle(request)
 
     def _settle(self, request: GenerationRequest) -> None:
-        parsed = self.strategy.read(request, self.project)
+        parsed = STRATEGIES[request.strategy].read(request, self.project)
         if parsed.error_class in SECOND_TRY and self._plan_again(request, parsed.error_class):
             return
         room = None if self.target is None else max(0, self.target - self.kept)

@@ -119,5 +119,5 @@ def _row(job: Job, chunk: Chunk, slot: int, params: dict, strategy: Strategy) ->
         slot=slot,
         strategy=strategy.name,
         prompt_version=prompting.version(strategy.name, job.project.task_type),
-        params=params,
+        params=params | {"task_type": job.project.task_type},
     )

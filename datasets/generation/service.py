@@ -9,7 +9,7 @@ from datasets import exporting, splitting
 from datasets.generation import planning
 from datasets.generation.asking import Asking, reopen_failed
 from datasets.generation.ledger import ledger, summary
-from datasets.generation.strategies import Strategy, model_of, strategy_for
+from datasets.generation.strategies import model_of, strategy_for
 from datasets.models import Chunk, Example, GenerationRequest
 from finetuneflow.lib import llm
 from finetuneflow.lib.llm_errors import LLMError
@@ -35,7 +35,7 @@ def run_preview(
             job=job, strategy=strategy, examples=examples, reporter=reporter
         )
 
-    notes = _ask(job, reporter, client, strategy, plan, Example.Split.PREVIEW, target=examples)
+    notes = _ask(job, reporter, client, plan, Example.Split.PREVIEW, target=examples)
     _cancel_open(job, "enough_examples", "There were enough examples without it.")
     outcome = _outcome(job, notes, reporter)
     if outcome.result["examples"] < examples:
@@ -52,14 +52,14 @@ def run_generation(
     def plan() -> dict:
         return planning.plan_generation(job=job, strategy=strategy, reporter=reporter)
 
-    notes = _ask(job, reporter, client, strategy, plan, Example.Split.NONE)
+    notes = _ask(job, reporter, client, plan, Example.Split.NONE)
     outcome = _outcome(job, notes, reporter)
     outcome.result["split"] = splitting.split_examples(job.project)
     outcome.result["files"] = exporting.write_dataset(job.project, job=job)
     return outcome
 
 
-def _ask(job, reporter, client, strategy: Strategy, plan, split: str, target=None) -> dict:
+def _ask(job, reporter, client, plan, split: str, target=None) -> dict:
     """Plan once, check the server, work off what is open; returns notes for the result."""
     started = time.monotonic()
     notes = _plan_once(job, plan)
@@ -71,7 +71,6 @@ def _ask(job, reporter, client, strategy: Strategy, plan, split: str, target=Non
         asking = Asking(
             job=job,
             client=client,
-            strategy=strategy,
             reporter=reporter,
             split=split,
             target=target,

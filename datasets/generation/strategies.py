@@ -45,7 +45,7 @@ class JsonStrategy:
     def question(self, request: GenerationRequest, project: Project) -> dict:
         params = request.params
         messages = prompting.json_messages(
-            task_type=project.task_type,
+            task_type=task_type_of(request, project),
             text=request.chunk.text,
             count=params["count"],
             section=request.chunk.section,
@@ -64,7 +64,9 @@ class JsonStrategy:
 
     def read(self, request: GenerationRequest, project: Project) -> ParsedReply:
         parsed = parse_reply(
-            request.raw_response, task_type=project.task_type, finish_reason=request.finish_reason
+            request.raw_response,
+            task_type=task_type_of(request, project),
+            finish_reason=request.finish_reason,
         )
         for draft in parsed.examples:
             if not draft.evidence:
@@ -92,7 +94,7 @@ class AnswerFirstStrategy:
 
     def question(self, request: GenerationRequest, project: Project) -> dict:
         messages = prompting.sentence_messages(
-            task_type=project.task_type, sentence=request.params["sentence"]
+            task_type=task_type_of(request, project), sentence=request.params["sentence"]
         )
         return {
             "messages": messages,
@@ -106,7 +108,7 @@ class AnswerFirstStrategy:
             question = questions.read_question(
                 request.raw_response,
                 sentence=params["sentence"],
-                task_type=project.task_type,
+                task_type=task_type_of(request, project),
                 finish_reason=request.finish_reason,
             )
         except questions.Refused as error:
@@ -140,6 +142,11 @@ def strategy_for(project: Project) -> Strategy:
         return STRATEGIES[project.strategy]
     is_small = model_of(project).rstrip("/").rsplit("/", 1)[-1] in SMALL_MODELS
     return STRATEGIES[Project.Strategy.ANSWER_FIRST if is_small else Project.Strategy.JSON]
+
+
+def task_type_of(request: GenerationRequest, project: Project) -> str:
+    """Return what the request was planned for: the project may have been changed since."""
+    return request.params.get("task_type") or project.task_type
 
 
 def locate(quote: str, text: str) -> tuple[int, int] | None:

@@ -277,6 +277,23 @@ def test_a_usage_limit_pauses_and_a_resume_asks_only_the_rest(make_project, clie
     assert max(server.answers.values()) == 1
 
 
+def test_a_resume_goes_on_as_planned_although_the_project_was_changed(make_project, client, server):
+    texts = [[chunk_of(1)], [chunk_of(2, marker="[[429-usage:1]]")], [chunk_of(3)], [chunk_of(4)]]
+    project = answer_first(make_project, *texts)
+    job = run(new_job(project), client)
+    assert job.status == Job.Status.PAUSED
+    versions = set(GenerationRequest.objects.values_list("prompt_version", flat=True))
+    type(project).objects.update(strategy="json", task_type="instruction")
+    assert jobs.resume(job)
+    job = run(Job.objects.get(pk=job.pk), ChatClient(server.url, KEY, MODEL))
+    assert job.status == Job.Status.SUCCEEDED, job.error_text
+    assert job.result["examples"] == 4
+    assert all(example.prompt.endswith("?") for example in Example.objects.all())
+    rows = GenerationRequest.objects.all()
+    assert {(row.strategy, row.params["model"]) for row in rows} == {("answer_first", MODEL)}
+    assert {row.prompt_version for row in rows} == versions and len(versions) == 1
+
+
 def test_a_resume_asks_again_when_every_request_had_failed(make_project, client, server):
     server.marker = lambda text, digest: "500" if "Sentence:" in text else ""
     job = run(new_job(answer_first(make_project, [chunk_of(1, 2, 3)])), client)
@@ -425,7 +442,7 @@ def test_a_preview_that_comes_out_short_says_so(make_project, client):
 
 
 def test_requests_run_at_the_same_time_up_to_the_setting(make_project, client, server, settings):
-    server.latency_seconds, settings.LLM_CONCURRENCY = 0.05, 4
+    server.latency_seconds, settings.LLM_CONCURRENCY = 0.3, 4
     run(new_job(answer_first(make_project, [chunk_of(*range(1, 9))])), client)
     assert server.most_at_once == 4
 
