@@ -46,17 +46,42 @@ def run_preview(
 def run_generation(
     *, job: Job, reporter: jobs.Reporter, client: llm.ChatClient | None = None
 ) -> jobs.Outcome:
-    """Ask about all chunks, split the examples and write the dataset's files."""
+    """Ask about all chunks, split the examples and write the dataset's files.
+
+    What was answered becomes the dataset also when the job is cancelled, paused or fails.
+    """
     strategy = strategy_for(job.project)
 
     def plan() -> dict:
         return planning.plan_generation(job=job, strategy=strategy, reporter=reporter)
 
-    notes = _ask(job, reporter, client, plan, Example.Split.NONE)
-    outcome = _outcome(job, notes, reporter)
-    outcome.result["split"] = splitting.split_examples(job.project)
-    outcome.result["files"] = exporting.write_dataset(job.project, job=job)
+    try:
+        notes = _ask(job, reporter, client, plan, Example.Split.NONE)
+        outcome = _outcome(job, notes, reporter)
+    except (jobs.JobCancelled, jobs.JobFailed):
+        if _examples(job).exists():
+            _write_unfinished(job)
+        raise
+    outcome.result |= _write_dataset(job)
     return outcome
+
+
+def _examples(job: Job):
+    return Example.objects.filter(project=job.project).exclude(split=Example.Split.PREVIEW)
+
+
+def _write_dataset(job: Job) -> dict:
+    """Put the project's examples on their sides and write the files; returns both counts."""
+    split = splitting.split_examples(job.project)
+    return {"split": split, "files": exporting.write_dataset(job.project, job=job)}
+
+
+def _write_unfinished(job: Job) -> None:
+    """Write what there is; a full disk must not hide why the job ended."""
+    try:
+        _write_dataset(job)
+    except OSError:
+        logger.exception("the examples of an unfinished generation could not be written")
 
 
 def _ask(job, reporter, client, plan, split: str, target=None) -> dict:

@@ -319,6 +319,32 @@ def test_cancelling_closes_what_is_open_and_keeps_what_was_answered(make_project
     assert numbers["done"] == len(server.answers) == Example.objects.count()
 
 
+def test_examples_of_a_cancelled_generation_are_split_and_written(
+    make_project, client, server, tmp_path
+):
+    server.latency_seconds = 0.02
+    project = answer_first(make_project, [chunk_of(n, n + 10) for n in range(10)])
+    job = new_job(project)
+    with jobs.running(job.pk) as running:
+        reporter = CancelAfter(running, requests=10)
+        running.outcome = service.run_generation(job=running, reporter=reporter, client=client)
+    job.refresh_from_db()
+    assert job.status == Job.Status.CANCELLED
+    splits = list(Example.objects.values_list("split", flat=True))
+    assert set(splits) == {"train", "eval"} and 10 <= len(splits) < 20
+    folder = tmp_path / str(project.pk) / "datasets"
+    assert json.loads((folder / "manifest.json").read_text())["counts"]["train"] == splits.count(
+        "train"
+    )
+
+
+def test_examples_of_a_paused_generation_are_split(make_project, client):
+    texts = [[chunk_of(1)], [chunk_of(2)], [chunk_of(3)], [chunk_of(4, marker="[[429-usage]]")]]
+    job = run(new_job(answer_first(make_project, *texts)), client)
+    assert job.status == Job.Status.PAUSED
+    assert Example.objects.exists() and not Example.objects.filter(split="").exists()
+
+
 class CancelAfter(jobs.Reporter):
     """A reporter that meets a person's cancel after some requests."""
 
