@@ -5,6 +5,7 @@ Files appear whole or not at all; the manifest, written last, says that they bel
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.utils import timezone
@@ -15,6 +16,7 @@ from projects.models import Job, Project
 from projects.services import project_folder
 
 SPLITS = (Example.Split.TRAIN, Example.Split.EVAL)
+BATCH = 500
 # Some readers of lines break at these characters, which JSON may carry as they are.
 _LINE_BREAKS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
@@ -22,14 +24,17 @@ _LINE_BREAKS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 def write_splits(project: Project, folder: Path) -> dict:
     """Write train.jsonl and eval.jsonl into `folder`; rejected examples stay out.
 
+    Which example is on which side is read once: however the split changes meanwhile, none is in
+    both files or missing from both.
+
     Returns {"train", "eval": examples, "train_tokens", "eval_tokens": tokens of prompts and
     completions without the chat template, "sha256": hash over both files}.
     """
-    both, counts = hashlib.sha256(), {}
+    both, counts, sides = hashlib.sha256(), {}, _sides(project)
     for split in SPLITS:
         examples, tokens = 0, 0
         with storage.atomic_writer(folder / f"{split}.jsonl") as file:
-            for example in _examples(project, split):
+            for example in _examples(sides[split]):
                 line = json_line(example)
                 file.write(line)
                 both.update(line)
@@ -74,15 +79,30 @@ def json_line(example: Example) -> bytes:
     return json.dumps(row, ensure_ascii=False).translate(_LINE_BREAKS).encode("utf-8") + b"\n"
 
 
-def _examples(project: Project, split: str):
-    """Return the examples in an order that depends on nothing but the documents and the texts."""
-    examples = Example.objects.filter(project=project, split=split)
-    return (
+def _sides(project: Project) -> dict[str, list[int]]:
+    """Return the keys of both sides by one query.
+
+    Their order depends on nothing but the documents and the texts.
+    """
+    examples = Example.objects.filter(project=project, split__in=SPLITS)
+    rows = (
         examples.exclude(review=Example.Review.REJECTED)
         .order_by("chunk__file_id", "chunk__index", "fingerprint")
-        .only("prompt", "context", "completion", "token_count")
-        .iterator(chunk_size=1000)
+        .values_list("split", "pk")
     )
+    sides: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for split, key in rows.iterator():
+        sides[split].append(key)
+    return sides
+
+
+def _examples(keys: list[int]) -> Iterator[Example]:
+    """Yield the examples in the order of `keys`, without those deleted since."""
+    fields = Example.objects.only("prompt", "context", "completion", "token_count")
+    for start in range(0, len(keys), BATCH):
+        batch = keys[start : start + BATCH]
+        found = fields.in_bulk(batch)
+        yield from (found[key] for key in batch if key in found)
 
 
 def _entry(path: Path) -> dict:

@@ -54,6 +54,34 @@ def test_previews_rejected_and_unsplit_examples_stay_out(project, tmp_path):
     assert write_splits(project, tmp_path)["train"] == 2
 
 
+def test_a_split_that_changes_meanwhile_puts_no_example_in_both_files(
+    project, tmp_path, monkeypatch
+):
+    for number in range(6):
+        make(project, number, split="eval" if number > 3 else "train")
+
+    def resplit_then_line(example):
+        Example.objects.filter(pk=example.pk).update(split="eval")
+        return json_line(example)
+
+    monkeypatch.setattr("datasets.exporting.json_line", resplit_then_line)
+    counts = write_splits(project, tmp_path)
+    lines = [line for split in ("train", "eval") for line in (tmp_path / f"{split}.jsonl").open()]
+    assert (counts["train"], counts["eval"]) == (4, 2)
+    assert len(set(lines)) == len(lines) == 6
+
+
+def test_examples_of_many_batches_are_all_written(project, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.exporting.BATCH", 2)
+    for number in range(5):
+        make(project, number)
+    write_splits(project, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "train.jsonl").open()]
+    assert [line["completion"][0]["content"] for line in lines] == [
+        f"Answer {number}." for number in range(5)
+    ]
+
+
 def test_the_order_does_not_depend_on_the_order_of_creation(project, tmp_path):
     for number in (3, 1, 2):
         make(project, number)
