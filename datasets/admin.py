@@ -1,5 +1,7 @@
+from django import forms
 from django.contrib import admin, messages
 
+from datasets import editing
 from datasets.models import Chunk, Example, GenerationRequest
 from projects.admin import ReadOnlyAdmin
 
@@ -21,14 +23,37 @@ class GenerationRequestAdmin(ReadOnlyAdmin):
     search_fields = ("raw_response", "error_text", "job__project__name")
 
 
+class ExampleForm(forms.ModelForm):
+    def clean(self) -> dict:
+        values = super().clean()
+        if all(name in values for name in editing.FIELDS):
+            texts = {name: values[name] for name in editing.FIELDS}
+            editing.check_edit(example=self.instance, **texts)
+        return values
+
+
 @admin.register(Example)
 class ExampleAdmin(admin.ModelAdmin):
     list_display = ("short_prompt", "completion", "project", "split", "review", "token_count")
     list_filter = ("review", "split", "project")
     list_select_related = ("project",)
     search_fields = ("prompt", "completion", "evidence")
-    readonly_fields = ("fingerprint", "original", "created_at", "chunk", "request")
-    raw_id_fields = ("project",)
+    form = ExampleForm
+    fields = ("prompt", "context", "completion", "review")
+    readonly_fields = (
+        "project",
+        "split",
+        "chunk",
+        "request",
+        "evidence",
+        "evidence_start",
+        "evidence_end",
+        "flags",
+        "token_count",
+        "fingerprint",
+        "original",
+        "created_at",
+    )
     actions = ("approve", "reject")
 
     @admin.display(description="prompt", ordering="prompt")
@@ -37,6 +62,14 @@ class ExampleAdmin(admin.ModelAdmin):
 
     def has_add_permission(self, request) -> bool:
         return False
+
+    def get_fields(self, request, obj=None) -> tuple[str, ...]:
+        return (*self.fields, *self.readonly_fields)
+
+    def save_model(self, request, obj: Example, form, change: bool) -> None:
+        texts = {name: getattr(obj, name) for name in editing.FIELDS}
+        editing.edit_example(example=obj, **texts)
+        obj.save(update_fields=["review"])
 
     @admin.action(description="Approve the selected examples", permissions=["change"])
     def approve(self, request, queryset) -> None:

@@ -31,6 +31,11 @@ def token_counter(project: Project):
     return tokens.counter_for(tokenizer_path(project))
 
 
+def count_tokens(counter, prompt: str, context: str, completion: str) -> int:
+    """Return the tokens of an example's texts, without a chat template."""
+    return counter.count(f"{prompt}\n{context}\n{completion}")
+
+
 def settle(
     request: GenerationRequest, parsed: ParsedReply, *, project: Project, counter, split: str, room
 ) -> int:
@@ -76,7 +81,7 @@ def _insert(
         evidence=draft.evidence,
         evidence_start=start,
         evidence_end=end,
-        token_count=counter.count(f"{draft.prompt}\n{draft.context}\n{draft.completion}"),
+        token_count=count_tokens(counter, draft.prompt, draft.context, draft.completion),
         split=split,
         flags=draft.flags,
         fingerprint=fingerprint(draft.prompt, draft.context, draft.completion),

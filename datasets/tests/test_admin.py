@@ -6,6 +6,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from datasets.generation import store
 from datasets.models import Chunk, Example, GenerationRequest
 from projects import services
 from projects.models import Job
@@ -87,3 +88,56 @@ def test_the_examples_take_as_many_queries_for_fifty_as_for_five(admin_client, p
             admin_client.get(changelist(Example))
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def edit(admin_client, example, **values):
+    data = {"prompt": example.prompt, "context": "", "completion": example.completion}
+    url = reverse("admin:datasets_example_change", args=[example.pk])
+    return admin_client.post(url, data | {"review": "pending"} | values)
+
+
+@pytest.fixture
+def example(project) -> Example:
+    return add_example(project, "Who?", "Ada did.", split="train")
+
+
+def add_example(project, prompt: str, completion: str, **fields) -> Example:
+    fields["fingerprint"] = store.fingerprint(prompt, "", completion)
+    return Example.objects.create(project=project, prompt=prompt, completion=completion, **fields)
+
+
+def test_an_edit_keeps_the_first_original_and_renews_what_is_derived(admin_client, example):
+    assert edit(admin_client, example, completion="Ada.").status_code == 302
+    edit(admin_client, example, completion="Ada, in\r\nthe year 1843.", review="approved")
+    example.refresh_from_db()
+    assert example.original == {"prompt": "Who?", "context": "", "completion": "Ada did."}
+    assert (example.completion, example.review) == ("Ada, in\nthe year 1843.", "approved")
+    assert example.fingerprint == store.fingerprint("Who?", "", "Ada, in the year 1843.")
+    assert example.token_count > 3
+
+
+def test_a_review_alone_leaves_the_texts_as_they_were(admin_client, example):
+    edit(admin_client, example, review="approved")
+    example.refresh_from_db()
+    assert (example.review, example.original, example.token_count) == ("approved", {}, 0)
+
+
+def test_an_edit_that_makes_two_examples_the_same_is_refused(admin_client, project, example):
+    add_example(project, "Who?", "Ada.")
+    response = edit(admin_client, example, completion="  ADA. ")
+    assert response.status_code == 200
+    assert "an example with these texts already" in response.content.decode()
+    example.refresh_from_db()
+    assert example.completion == "Ada did."
+    add_example(project, "Who?", "Grace.", split="preview")
+    assert edit(admin_client, example, completion="Grace.").status_code == 302
+
+
+def test_what_the_program_knows_of_an_example_cannot_be_edited(admin_client, example):
+    posted = {
+        "split": "eval", "token_count": 9, "fingerprint": "x", "evidence_start": 3,
+        "evidence_end": 4, "original": "{}", "project": 999, "chunk": 1, "request": 1,
+    }  # fmt: skip
+    before = Example.objects.filter(pk=example.pk).values(*posted).get()
+    assert edit(admin_client, example, **posted).status_code == 302
+    assert Example.objects.filter(pk=example.pk).values(*posted).get() == before
