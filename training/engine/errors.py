@@ -3,10 +3,13 @@
 import errno
 
 OOM = (
-    "The memory was not enough for this training. Choose QLoRA, a smaller micro batch, a shorter "
-    "maximum length, or a smaller base model."
+    "The memory was not enough for this training. Start a new one with QLoRA or a smaller base "
+    "model, or with `manage.py train` and a smaller --micro-batch or --max-length."
 )
-DISK_FULL = "The disk is full. Free some space and start the training again: it goes on from here."
+DISK_FULL = (
+    "The disk is full. Free some space and press Try again on this job: it goes on from the last "
+    "checkpoint."
+)
 GATED = (
     "The base model is gated. Accept its terms on its page and set HF_TOKEN to a token of that "
     "account."

@@ -1,12 +1,14 @@
 """Starts that fail before any library is loaded: they answer at once, with a reason."""
 
 import fcntl
+import re
 import subprocess
 import sys
 
 import pytest
 
 from training.engine import checkpoints, errors, files
+from training.management.commands import train
 from training.tests.engine_support import ENGINE, events, load, make_run, run
 
 
@@ -86,6 +88,16 @@ def chained(outer: Exception, inner: Exception) -> Exception:
 )
 def test_an_error_gets_the_code_of_its_cause(error, code):
     assert errors.classify(error).code == code
+
+
+def test_advice_after_a_failure_names_what_exists():
+    """Only the job's button continues a run; only the command has these options."""
+    assert "press Try again on this job" in errors.classify(OSError(28, "full")).args[0]
+    advice = errors.classify(MemoryError()).args[0]
+    options = {option for option, *_ in train.OPTIONS}
+    named = set(re.findall(r"--[a-z-]+", advice))
+    assert named == {"--micro-batch", "--max-length"}
+    assert named <= options
 
 
 def make_checkpoint(folder, step: int, *, whole: bool):
