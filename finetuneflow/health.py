@@ -1,13 +1,19 @@
 """GET /health: can this installation serve, and do its queues move? No login, no secrets."""
 
+from functools import cache
+
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import JsonResponse
 
 from finetuneflow.lib import storage
 from projects import queues
+
+
+class PendingMigrations(Exception):
+    """The database is older than the code: `manage.py setup` has not run."""
 
 
 @login_not_required
@@ -33,14 +39,26 @@ def health(request) -> JsonResponse:
 
 def _database(failing: list[str]) -> dict:
     try:
-        executor = MigrationExecutor(connection)
-        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except DatabaseError:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        _require_migrations()
+    except (DatabaseError, InterfaceError):
         failing.append("db")
         return {"db": "unreachable"}
-    if pending:
+    except PendingMigrations:
         failing.append("migrations")
     return {"db": "connected"}
+
+
+@cache
+def _require_migrations() -> None:
+    """Raise `PendingMigrations` until none is left; then the process need not look again.
+
+    Only success is remembered: reading the whole graph at every call would be dear.
+    """
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise PendingMigrations
 
 
 def _disk(failing: list[str]) -> int | None:
