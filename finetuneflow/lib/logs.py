@@ -41,9 +41,10 @@ def job_context(job_id: int):
 class StructuredFormatter(logging.Formatter):
     """Formats a record as `key=value` pairs or, with `as_json`, as one JSON object a line."""
 
-    def __init__(self, as_json: bool = False) -> None:
+    def __init__(self, as_json: bool = False, tracebacks: bool = True) -> None:
         super().__init__()
         self.as_json = as_json
+        self.tracebacks = tracebacks
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {
@@ -57,7 +58,7 @@ class StructuredFormatter(logging.Formatter):
         taken = _STANDARD | fields.keys() | {"request"}
         extra = {key: value for key, value in vars(record).items() if key not in taken}
         fields |= {key: mask(str(value)) for key, value in extra.items()}
-        if record.exc_info:
+        if record.exc_info and self.tracebacks:
             fields["exception"] = mask(self.formatException(record.exc_info))
         if record.stack_info:
             fields["stack"] = mask(record.stack_info)
@@ -79,17 +80,26 @@ def _escape(line: str) -> str:
 
 def config(*, level: str, log_format: str) -> dict:
     """Return a `logging.config.dictConfig` that writes to stderr (stdout belongs to `--json`)."""
+    formatter = {"()": StructuredFormatter, "as_json": log_format == "json"}
+    stream = {"class": "logging.StreamHandler"}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {
-            "structured": {"()": StructuredFormatter, "as_json": log_format == "json"},
+        "formatters": {"structured": formatter, "brief": formatter | {"tracebacks": False}},
+        "handlers": {
+            "stderr": stream | {"formatter": "structured"},
+            "brief": stream | {"formatter": "brief"},
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django.server": {"handlers": ["stderr"], "level": level, "propagate": False},
             "django": {"level": level},
+            # Anybody can send a wrong host name: a line each, not thirty.
+            "django.security.DisallowedHost": {
+                "handlers": ["brief"],
+                "level": "ERROR",
+                "propagate": False,
+            },
             "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},

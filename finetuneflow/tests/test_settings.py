@@ -170,6 +170,19 @@ def test_secrets_of_the_environment_never_reach_the_log(tmp_path):
     assert "-secret" not in done.stderr
 
 
+def test_a_wrong_host_name_is_one_line_in_the_log(tmp_path):
+    code = (
+        "import os, django; os.environ['DJANGO_SETTINGS_MODULE']='finetuneflow.settings';"
+        "django.setup(); from django.test import Client;"
+        "print(Client().get('/login/', headers={'host': 'evil.example'}).status_code)"
+    )
+    done = start(tmp_path, code)
+    assert done.stdout.strip() == "400", done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "DisallowedHost" in line]
+    assert "evil.example" in line
+    assert "Traceback" not in done.stderr
+
+
 def test_the_openai_key_is_used_before_the_ollama_key_and_ollama_cloud_is_the_default(tmp_path):
     both = {"OLLAMA_API_KEY": "ollama-key", "OPENAI_API_KEY": "openai-key"}
     assert shown(tmp_path, "s.LLM_API_KEY", **both) == "openai-key"
