@@ -1,4 +1,7 @@
+from contextlib import suppress
+
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class FineTuneFlowConfig(AppConfig):
@@ -7,3 +10,6 @@ class FineTuneFlowConfig(AppConfig):
 
     def ready(self) -> None:
         from finetuneflow import checks  # noqa: F401  (registers the system checks)
+
+        with suppress(OSError):  # One of those checks says why the data folder cannot be used.
+            settings.FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True)

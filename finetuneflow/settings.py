@@ -69,6 +69,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "finetuneflow.lib.middleware.ContentSecurityPolicyMiddleware",
+    "finetuneflow.lib.middleware.RequestSizeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -180,6 +181,10 @@ LOGIN_LIMIT_PER_MINUTE = env.integer("FTF_LOGIN_LIMIT_PER_MINUTE", 10, minimum=0
 MAX_UPLOAD_BYTES = env.integer("FTF_MAX_UPLOAD_MB", 100, minimum=1) * 1024 * 1024
 PROJECT_QUOTA_BYTES = env.integer("FTF_PROJECT_QUOTA_MB", 5000, minimum=1) * 1024 * 1024
 MIN_FREE_BYTES = env.integer("FTF_MIN_FREE_MB", 500, minimum=0) * 1024 * 1024
+# One request may carry a few files of the largest size, and the rest of its form.
+MAX_REQUEST_BYTES = 4 * MAX_UPLOAD_BYTES + 1024 * 1024
+# In the data folder, so that MIN_FREE_BYTES looks at the disk that an upload fills.
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "uploads"
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 

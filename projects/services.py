@@ -148,8 +148,9 @@ def _check_room(project: Project) -> int:
 
 
 def _delete_leftovers(project: Project) -> None:
-    """Delete the temporary files of uploads whose process was killed; they fill the quota."""
-    for path in (project_folder(project) / "raw").glob("*.tmp"):
+    """Delete the temporary files of uploads whose process was killed; they fill quota and disk."""
+    received = settings.FILE_UPLOAD_TEMP_DIR.glob("*.upload*")
+    for path in (*(project_folder(project) / "raw").glob("*.tmp"), *received):
         with suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""Security headers, request limits, and logins that htmx can follow."""
+"""Security headers, limits of requests, and logins that htmx can follow."""
 
 import time
 
@@ -8,6 +8,8 @@ from django.core.cache import cache
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
+
+from finetuneflow.lib.storage import shown_size
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
@@ -25,6 +27,36 @@ class ContentSecurityPolicyMiddleware:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return response
+
+
+class RequestSizeMiddleware:
+    """Answers 413 to a body that is too large before anything reads or stores a part of it.
+
+    Sessions are not known this early: who sends no session cookie gets the limit of a form
+    without files. A body without a Content-Length is none (Django reads nothing of it).
+    """
+
+    def __init__(self, get_response) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request):
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if settings.SESSION_COOKIE_NAME in request.COOKIES:
+            limit = settings.MAX_REQUEST_BYTES
+        if _content_length(request) <= limit:
+            return self.get_response(request)
+        text = (
+            f"This is more than {shown_size(limit)} in one request, the limit here. "
+            "Nothing was stored. Go back and send fewer files at once."
+        )
+        return HttpResponse(text, status=413, content_type="text/plain; charset=utf-8")
+
+
+def _content_length(request) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0  # As Django takes it.
 
 
 class HtmxLoginRedirectMiddleware:

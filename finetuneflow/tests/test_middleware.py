@@ -1,8 +1,11 @@
 """What every answer carries, how htmx meets the login, and who has to wait."""
 
+from pathlib import Path
+
 import pytest
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client
 from django.urls import include, path
@@ -28,12 +31,18 @@ def streamed(request):
     return StreamingHttpResponse(iter([b"a", b"b"]))
 
 
+@login_not_required
+def upload(request):
+    return HttpResponse(f"{sum(file.size for file in request.FILES.values())} bytes")
+
+
 def private(request):
     return HttpResponse("private")
 
 
 urlpatterns = [
     path("public", public),
+    path("upload", upload),
     path("broken", broken),
     path("streamed", streamed),
     path("private", private),
@@ -172,3 +181,61 @@ def test_guessing_passwords_is_limited_more_strictly(address, few_requests, cloc
     statuses = [client.post(address, guess).status_code for _ in range(3)]
     assert statuses[-1] == 429 and 429 not in statuses[:-1]
     assert client.get("/public").status_code == 200
+
+
+class Untouchable:
+    """A body that fails the test when anybody reads of it."""
+
+    def read(self, *args):
+        raise AssertionError("the body was read")
+
+    readline = read
+
+
+def send(client, size, **cookies):
+    """POST with a Content-Length of `size` whose body must not be read."""
+    client.cookies.load(cookies)
+    announced = {"CONTENT_LENGTH": str(size), "wsgi.input": Untouchable()}
+    return client.post("/upload", content_type="multipart/form-data; boundary=x", **announced)
+
+
+def test_a_body_over_the_limit_is_refused_unread_with_a_plain_sentence(settings):
+    client = Client()
+    settings.MAX_REQUEST_BYTES = 10 * 2**20
+    response = send(client, 10 * 2**20 + 1, sessionid="anything")
+    assert response.status_code == 413
+    assert "more than 10 MB in one request" in response.content.decode()
+    assert response.headers["Content-Type"].startswith("text/plain")
+    assert "Content-Security-Policy" in response.headers
+    with pytest.raises(AssertionError, match="the body was read"):
+        send(client, 10 * 2**20, sessionid="anything")
+
+
+def test_without_a_session_cookie_no_files_are_taken_in(settings):
+    client = Client()
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    assert send(client, limit + 1).status_code == 413
+    assert send(client, limit + 1, csrftoken="x").status_code == 413
+    with pytest.raises(AssertionError, match="the body was read"):
+        send(client, limit)
+
+
+def test_files_of_the_largest_size_fit_into_a_request(settings):
+    assert settings.MAX_REQUEST_BYTES > 4 * settings.MAX_UPLOAD_BYTES
+
+
+def test_a_large_file_is_received_in_the_data_folder(settings, monkeypatch):
+    client, seen = Client(), []
+    client.cookies.load({"sessionid": "anything"})
+
+    class Watched(TemporaryUploadedFile):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            seen.append(Path(self.temporary_file_path()).parent)
+
+    monkeypatch.setattr("django.core.files.uploadhandler.TemporaryUploadedFile", Watched)
+    content = b"x" * (settings.FILE_UPLOAD_MAX_MEMORY_SIZE + 1)
+    response = client.post("/upload", {"file": SimpleUploadedFile("a.txt", content)})
+    assert response.content == f"{len(content)} bytes".encode()
+    assert seen == [settings.DATA_DIR / "uploads"]
+    assert list(seen[0].iterdir()) == []

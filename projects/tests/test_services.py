@@ -4,9 +4,11 @@ import hashlib
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import OperationalError, connection
 
 from finetuneflow.lib import storage
@@ -22,6 +24,7 @@ RAW_DOC, DATASET = SourceFile.Kind.RAW_DOC, SourceFile.Kind.DATASET
 def own_folder(settings, tmp_path):
     settings.DATA_DIR = tmp_path
     settings.PROJECTS_DIR = tmp_path / "projects"
+    settings.FILE_UPLOAD_TEMP_DIR = tmp_path / "uploads"
 
 
 def add(project, name="notes.txt", content=b"hello", **options):
@@ -200,6 +203,18 @@ def test_what_killed_uploads_left_is_deleted_later_and_running_ones_are_not(proj
     assert not (folder / "old.1234.tmp").exists()
     assert (folder / "new.1234.tmp").exists()
     assert kept.exists()
+
+
+def test_what_killed_requests_left_is_deleted_later_and_running_ones_are_not(project, settings):
+    settings.FILE_UPLOAD_TEMP_DIR.mkdir()
+    with TemporaryUploadedFile("a.pdf", "application/pdf", 1, None) as running:
+        old = settings.FILE_UPLOAD_TEMP_DIR / "tmp1234.upload.pdf"
+        storage.write_bytes(old, b"x")
+        os.utime(old, (time.time() - 7200,) * 2)
+        add(project)
+        assert not old.exists()
+        assert Path(running.temporary_file_path()).parent == settings.FILE_UPLOAD_TEMP_DIR
+        assert Path(running.temporary_file_path()).exists()
 
 
 class TestDeletion:
