@@ -2,14 +2,16 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
-MODEL := data/models/SmolLM2-135M-Instruct/ftf_model.json
-export FTF_MODELS_DIR := $(if $(FTF_MODELS_DIR),$(FTF_MODELS_DIR),$(CURDIR)/data/models)
+export FTF_MODELS_DIR := $(or $(FTF_MODELS_DIR),$(or $(FTF_DATA_DIR),$(CURDIR)/data)/models)
+MODEL := $(FTF_MODELS_DIR)/SmolLM2-135M-Instruct/ftf_model.json
+# The settings of .env, when there is one.
+WITH_ENV := $(if $(wildcard .env),.venv/bin/honcho run)
 
 .PHONY: demo run test test-fast test-database test-setup lint format bench model chromium clean
 
 demo: .venv/.installed model            ## three documents to a verified adapter
-	$(PY) manage.py setup
-	$(PY) manage.py demo
+	$(WITH_ENV) $(PY) manage.py setup
+	$(WITH_ENV) $(PY) manage.py demo
 
 run: .venv/.installed                   ## web, workers and reconciler on 127.0.0.1:8000
 	.venv/bin/honcho run $(PY) manage.py setup

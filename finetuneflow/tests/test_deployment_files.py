@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -237,6 +238,34 @@ class TestProcfile:
         assert found == expected
 
 
+class TestMakefile:
+    @pytest.fixture
+    def dry_run(self, tmp_path):
+        """Return what `make TARGET` would do in a fresh clone."""
+        for path in (ROOT / "Makefile", *ROOT.glob("requirements*.txt")):
+            shutil.copy(path, tmp_path)
+
+        def make(target: str, **environment: str) -> str:
+            environment |= {"PATH": os.environ["PATH"]}
+            command = ["make", "--dry-run", target]
+            return subprocess.check_output(command, env=environment, cwd=tmp_path, text=True)
+
+        return make
+
+    def test_the_demonstration_reads_the_env_file_when_there_is_one(self, dry_run, tmp_path):
+        assert "honcho" not in dry_run("demo")
+        (tmp_path / ".env").touch()
+        done = dry_run("demo")
+        assert ".venv/bin/honcho run .venv/bin/python manage.py setup" in done
+        assert ".venv/bin/honcho run .venv/bin/python manage.py demo" in done
+
+    def test_the_bundled_model_follows_the_folder_of_the_data(self, dry_run, tmp_path):
+        assert f"--models-dir {tmp_path}/data/models\n" in dry_run("model")
+        assert "--models-dir /big/models\n" in dry_run("model", FTF_DATA_DIR="/big")
+        both = {"FTF_DATA_DIR": "/big", "FTF_MODELS_DIR": "/models"}
+        assert "--models-dir /models\n" in dry_run("model", **both)
+
+
 class TestEnvironment:
     def test_the_code_is_really_searched(self):
         assert {"FTF_DATA_DIR", "SECRET_KEY", "FTF_LOG_LEVEL"} <= names.read_by_code()
@@ -260,7 +289,7 @@ class TestEnvironment:
 
     def test_secrets_are_marked_and_nothing_else_is(self):
         marked = {name for name, (_, text) in names.in_example().items() if "Secret:" in text}
-        assert marked - {"POSTGRES_PASSWORD"} == names.secrets_of_code()
+        assert marked == names.secrets_of_code()
 
     def test_the_example_file_is_a_start_that_works(self, tmp_path):
         given = {name: value for name, (value, _) in names.in_example().items() if value}
