@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from django.db import Error as AnyDatabaseError
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -165,13 +166,18 @@ def worker_name() -> str:
 
 def supervisor_name(pid: int) -> str:
     """Return the beginning of `Job.worker` for jobs under the supervising process `pid`."""
-    return f"{socket.gethostname()}:{pid}:"
+    return f"{_here()}:{pid}:"
+
+
+def _here() -> str:
+    """Return host/namespace: the place in which a process id means one process."""
+    return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 def is_orphaned(job: Job) -> bool:
     """True when a process of this machine ran the job and it, or its supervisor, is dead."""
     host, *pids = job.worker.rsplit(":", 2)
-    return host == socket.gethostname() and not all(is_alive(int(pid)) for pid in pids)
+    return host == _here() and not all(is_alive(int(pid)) for pid in pids)
 
 
 def renew(job: Job) -> bool:
@@ -214,31 +220,36 @@ def request_cancel(job: Job) -> None:
 
 def _end_cancelled(job: Job) -> None:
     """End the job if it was asked to stop and nobody works on it."""
-    Job.objects.filter(
-        pk=job.pk, status__in=[Status.QUEUED, *Job.WAITING], cancel_requested=True
-    ).update(status=Status.CANCELLED, message="Cancelled.", finished_at=timezone.now())
+    end_cancelled(Job.objects.filter(pk=job.pk))
+
+
+def end_cancelled(among) -> int:
+    """End those jobs that were asked to stop and that nobody works on; return how many."""
+    return among.filter(status__in=[Status.QUEUED, *Job.WAITING], cancel_requested=True).update(
+        status=Status.CANCELLED, message="Cancelled.", finished_at=timezone.now()
+    )
 
 
 def _final() -> list[str]:
     return [Status.SUCCEEDED, Status.COMPLETED_WITH_ERRORS, Status.FAILED, Status.CANCELLED]
 
 
-def resume(job: Job, *, text: str = "Resumed.", attempt: int = 0) -> bool:
+def resume(job: Job) -> bool:
     """Move interrupted, paused or failed -> queued: the job goes on with what it has.
 
-    A person's resume counts the attempts anew.
-
-    False when it was not resumable any more, or when a job is active that it cannot run beside.
+    For a person: the attempts count anew, and an older wish to cancel is void. False when it was
+    not resumable any more, or when a job is active that it cannot run beside.
     """
+    return _queue_again(job, Job.RESUMABLE, "Resumed.", attempt=0, cancel_requested=False)
+
+
+def _queue_again(job: Job, states: Iterable[str], text: str, **changes) -> bool:
+    now = timezone.now()
     try:
         with transaction.atomic():
             _lock_for(job.project_id, job.kind)
-            won = Job.objects.filter(pk=job.pk, status__in=Job.RESUMABLE).update(
-                status=Status.QUEUED,
-                queued_at=timezone.now(),
-                finished_at=None,
-                message=text[:300],
-                attempt=attempt,
+            won = Job.objects.filter(pk=job.pk, status__in=states).update(
+                status=Status.QUEUED, queued_at=now, finished_at=None, message=text[:300], **changes
             )
             if won:
                 _send(job)
@@ -284,7 +295,7 @@ def requeue_interrupted(job: Job) -> bool:
     if job.attempt >= MAX_ATTEMPTS:
         return False
     text = f"Continued after an interruption (attempt {job.attempt + 1} of {MAX_ATTEMPTS})."
-    return resume(job, text=text, attempt=job.attempt)
+    return _queue_again(job, [Status.INTERRUPTED], text)
 
 
 def expired():

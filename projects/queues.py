@@ -12,7 +12,7 @@ from projects.models import Job, WorkerBeat
 
 BEAT_SECONDS = 10
 BEAT_LIMIT = timedelta(seconds=45)
-STALL_LIMIT = timedelta(seconds=20)
+STALL_LIMIT = timedelta(seconds=15)
 UNSENT_LIMIT = timedelta(seconds=5)
 RECONCILER = "reconcile"
 
@@ -58,7 +58,9 @@ def resend_unsent() -> int:
     Rows are young for a moment between the two writes of a start, hence the age limit.
     """
     old = timezone.now() - UNSENT_LIMIT
-    waiting = list(Job.objects.filter(status=Job.Status.QUEUED, queued_at__lt=old))
+    waiting = list(
+        Job.objects.filter(status=Job.Status.QUEUED, cancel_requested=False, queued_at__lt=old)
+    )
     if not waiting:
         return 0
     carried = {row.task_id() for row in OrmQ.objects.all()}
@@ -82,7 +84,8 @@ def stalled_job(queue: str, *, since=None, supervisor: str | None = None) -> Job
         running = running.filter(worker__startswith=supervisor)
     if running.count() >= worker_count(queue):
         return None
-    return Job.objects.filter(queue=queue, status=Job.Status.QUEUED, queued_at__lt=limit).first()
+    waiting = Job.objects.filter(queue=queue, status=Job.Status.QUEUED, cancel_requested=False)
+    return waiting.filter(queued_at__lt=limit).first()
 
 
 def worker_count(queue: str) -> int:

@@ -18,6 +18,7 @@ def reconcile() -> dict:
     """One pass; returns how many jobs it moved. Safe to run anywhere, any number of times."""
     done = {
         "recovered": jobs.recover(jobs.expired()),
+        "cancelled": jobs.end_cancelled(Job.objects.all()),
         "requeued": _requeue_interrupted(),
         "resent": queues.resend_unsent(),
         "stalled": _stalled_queues(),

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 GRACE_SECONDS = 4.0
 SETTLE = timedelta(seconds=3)
+CONFIRM_STALL = timedelta(seconds=5)
 LONGEST_PAUSE_SECONDS = 30
 
 
@@ -65,6 +66,7 @@ class Supervisor:
         self.stopping = stopping
         self.name = jobs.supervisor_name(os.getpid())
         self.restarts = 0
+        self._stalled_since = None
         self._quick_ends = 0
         self.cluster: subprocess.Popen | None = None
         self.started_at = timezone.now()
@@ -91,13 +93,27 @@ class Supervisor:
         if self.cluster.poll() is not None:
             self._restart(f"the cluster ended with code {self.cluster.returncode}")
         self._recover(self._orphans())
-        stalled = queues.stalled_job(self.queue, since=self.started_at, supervisor=self.name)
-        # Without its queue entry a job waits through no fault of the cluster.
-        if stalled is not None and not queues.resend_unsent():
-            self._restart(f"job {stalled.pk} waits although a worker is free")
+        self._look_for_stall()
         if timezone.now() >= self._beat_due:
             queues.beat(self.queue, pid=os.getpid(), restarts=self.restarts)
             self._beat_due = timezone.now() + timedelta(seconds=queues.BEAT_SECONDS)
+
+    def _look_for_stall(self) -> None:
+        """Restart a cluster that takes nothing, once several looks in a row have shown it.
+
+        A worker that has just become free takes its next job within a moment.
+        """
+        stalled = queues.stalled_job(self.queue, since=self.started_at, supervisor=self.name)
+        if stalled is None:
+            self._stalled_since = None
+            return
+        self._stalled_since = self._stalled_since or timezone.now()
+        if timezone.now() - self._stalled_since < CONFIRM_STALL:
+            return
+        self._stalled_since = None
+        # Without its queue entry a job waits through no fault of the cluster.
+        if not queues.resend_unsent():
+            self._restart(f"job {stalled.pk} waits although a worker is free")
 
     def _start(self) -> None:
         queues.unlock(self.queue)

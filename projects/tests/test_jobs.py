@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from projects import jobs, services
+from projects import jobs, reconciler, services
 from projects.models import Job, JobEvent
 from projects.tests.threads import at_once
 
@@ -291,3 +291,13 @@ class TestCancelAndResume:
         assert not jobs.resume(job)
         assert status_of(job) == Status.PAUSED
         assert OrmQ.objects.count() == 2
+
+    def test_a_resume_voids_an_older_wish_to_cancel(self, job):
+        in_state(job, Status.FAILED, cancel_requested=True)
+        assert jobs.resume(job)
+        assert jobs.claim(job.pk) is not None
+
+    def test_the_reconciler_ends_a_job_whose_cancelling_was_cut_off(self, job):
+        in_state(job, Status.INTERRUPTED, cancel_requested=True)
+        assert reconciler.reconcile()["cancelled"] == 1
+        assert status_of(job) == Status.CANCELLED

@@ -141,6 +141,23 @@ def test_the_gpu_queue_runs_one_training_at_a_time(project, user, process_env, t
     assert first.finished_at <= second.started_at
 
 
+def test_a_job_that_waited_behind_a_busy_worker_is_no_sign_of_a_stall(
+    project, user, process_env, tmp_path
+):
+    from projects.services import create_project
+
+    first = start(project, tmp_path, "wait_for_file")
+    with manage("worker", "--queue", "gpu", env=process_env) as supervisor:
+        await_status(first, Job.Status.RUNNING)
+        workers = cluster_workers(supervisor.pid)
+        second = start(create_project(owner=user, name="Other"), tmp_path)
+        long_ago = second.queued_at - 10 * queues.STALL_LIMIT
+        Job.objects.filter(pk=second.pk).update(queued_at=long_ago)
+        (tmp_path / "go").touch()
+        await_status(second, Job.Status.SUCCEEDED)
+        assert cluster_workers(supervisor.pid) == workers
+
+
 def test_a_second_worker_for_the_gpu_queue_is_refused(process_env):
     with manage("worker", "--queue", "gpu", env=process_env) as supervisor:
         assert wait_until(lambda: cluster_is_up(supervisor.pid), seconds=30)
