@@ -6,7 +6,8 @@ from itertools import zip_longest
 from django.db import transaction
 
 from datasets.generation import prompting
-from datasets.generation.strategies import Strategy
+from datasets.generation.answered import answered_keys, key_of
+from datasets.generation.strategies import Strategy, model_of
 from datasets.models import Chunk, Example, GenerationRequest
 from projects.models import Job, Project
 
@@ -15,7 +16,11 @@ BATCH = 500
 
 
 def plan_generation(*, job: Job, strategy: Strategy, reporter) -> dict:
-    """Plan requests for all chunks, files taking turns; returns {"chunks", "chunks_without"}."""
+    """Plan requests for all chunks, files taking turns, but what was answered before.
+
+    Returns {"chunks", "chunks_without", "answered_before"}; the last is kept in the job's params,
+    so that a later attempt of the job knows it too.
+    """
     return _plan(job, strategy, _interleaved(_chunk_ids(job.project)), None, reporter)
 
 
@@ -77,10 +82,23 @@ def _plan(
         # Slot by slot, so that the first examples already come from different places.
         rows.sort(key=lambda row: row.slot)
         rows += _reserve(rows, strategy)
+        before = 0
+    else:
+        rows, before = _without_answered(job, rows)
+    job.params = job.params | ({"answered_before": before} if before else {})
     with transaction.atomic():
         GenerationRequest.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
-        Job.objects.filter(pk=job.pk).update(total=len(rows))
-    return {"chunks": len(chunk_ids), "chunks_without": without}
+        Job.objects.filter(pk=job.pk).update(total=len(rows), params=job.params)
+    return {"chunks": len(chunk_ids), "chunks_without": without, "answered_before": before}
+
+
+def _without_answered(
+    job: Job, rows: list[GenerationRequest]
+) -> tuple[list[GenerationRequest], int]:
+    """Return the rows that no earlier generation got answered, and how many it did."""
+    answered, model = answered_keys(job), model_of(job.project)
+    new = [row for row in rows if key_of(row, model) not in answered]
+    return new, len(rows) - len(new)
 
 
 def _count_per_chunk(project: Project, strategy: Strategy, chunks: int, examples: int | None):

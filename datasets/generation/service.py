@@ -116,7 +116,8 @@ def _ask(job, reporter, client, plan, split: str, target=None) -> dict:
 def _plan_once(job: Job, plan) -> dict:
     """Write the plan unless an earlier attempt of the job did; raises when there is nothing."""
     notes = {} if GenerationRequest.objects.filter(job=job).exists() else plan()
-    if GenerationRequest.objects.filter(job=job).exists():
+    notes = {"answered_before": job.params.get("answered_before", 0)} | notes
+    if notes["answered_before"] or GenerationRequest.objects.filter(job=job).exists():
         return notes
     if not Chunk.objects.filter(file__project=job.project).exists():
         text = "There is no text to ask about. Add documents and let them be read first."
@@ -148,14 +149,24 @@ def _outcome(job: Job, notes: dict, reporter: jobs.Reporter) -> jobs.Outcome:
     """Return how the job ended; raises `JobFailed` when no example came out."""
     result = summary(job) | notes
     numbers = result["ledger"]
-    if not result["examples"] and not result["duplicates"]:
+    if not (result["examples"] or result["duplicates"] or result["answered_before"]):
         raise jobs.JobFailed("no_examples", _nothing_text(result))
-    message = f"{result['examples']} examples. {_sentence(numbers)}"
-    if result["duplicates"]:
-        message += f" {result['duplicates']} examples were there already."
+    message = _message(result)
     status = Job.Status.COMPLETED_WITH_ERRORS if numbers["failed"] else Job.Status.SUCCEEDED
     reporter(numbers["planned"] - numbers["open"], numbers["planned"], message)
     return jobs.Outcome(message=message, status=status, result=result)
+
+
+def _message(result: dict) -> str:
+    numbers, before = result["ledger"], result["answered_before"]
+    if not numbers["planned"]:
+        return f"Nothing new to ask: {before} of {before} requests were answered before."
+    message = f"{result['examples']} examples. {_sentence(numbers)}"
+    if result["duplicates"]:
+        message += f" {result['duplicates']} examples were there already."
+    if before:
+        message += f" {before} more requests were answered before."
+    return message
 
 
 def _sentence(numbers: dict) -> str:

@@ -416,14 +416,6 @@ def test_duplicates_are_dropped_counted_and_listed(make_project, client):
     assert [item["reason"] for item in second.rejected] == ["duplicate", "duplicate"]
 
 
-def test_a_second_generation_adds_nothing_that_is_there(make_project, client, server):
-    project = answer_first(make_project, [chunk_of(1, 2)])
-    run(new_job(project), client)
-    job = run(new_job(project), ChatClient(server.url, KEY, MODEL))
-    assert job.status == Job.Status.SUCCEEDED
-    assert "2 examples were there already" in job.message and Example.objects.count() == 2
-
-
 def test_the_same_sentence_in_overlapping_chunks_is_asked_once(make_project, client, server):
     texts = [chunk_of(1, 2), f"Behind it. {chunk_of(2, 3)}"]
     run(new_job(answer_first(make_project, texts)), client)
@@ -520,3 +512,80 @@ def test_the_fingerprint_sees_through_case_and_blanks_only():
     one = fingerprint("Who  built it?", "", "Ada")
     assert one == fingerprint("who built it? ", "", "ADA")
     assert one != fingerprint("Who built it?", "Ada", "")
+
+
+def generate_again(project, server) -> Job:
+    return run(new_job(project), ChatClient(server.url, KEY, MODEL, backoff_seconds=0.01))
+
+
+@pytest.mark.parametrize("strategy", ["answer_first", "json"])
+def test_a_second_generation_asks_nothing_and_writes_the_dataset(
+    make_project, client, server, tmp_path, strategy
+):
+    project = make_project([chunk_of(1, 2)], [chunk_of(3)], strategy=strategy)
+    planned = ledger(run(new_job(project), client))["planned"]
+    asked = len(server.chats)
+    manifest = tmp_path / str(project.pk) / "datasets" / "manifest.json"
+    manifest.unlink()
+    job = generate_again(project, server)
+    assert job.status == Job.Status.SUCCEEDED, job.error_text
+    expected = f"Nothing new to ask: {planned} of {planned} requests were answered before."
+    assert job.message == expected
+    assert job.result["answered_before"] == planned and job.result["ledger"]["planned"] == 0
+    assert len(server.chats) == asked and Example.objects.count() == 3
+    assert manifest.exists() and job.result["split"]["train"] > 0
+
+
+def test_a_second_generation_asks_what_had_failed_and_what_is_new(make_project, client, server):
+    texts = [chunk_of(1, 2), chunk_of(3, marker="[[500]]"), chunk_of(4, marker="[[refusal]]")]
+    project = answer_first(make_project, *[[text] for text in texts])
+    run(new_job(project), client)
+    text, file = f"Cut off. {chunk_of(5)}", SourceFile.objects.first()
+    Chunk.objects.create(file=file, index=1, text=text, token_count=9, start=9, end=10)
+    server.marker = lambda text, digest: ""
+    job = generate_again(project, server)
+    asked = GenerationRequest.objects.filter(job=job).values_list("params__sentence", flat=True)
+    assert sorted(asked) == sorted([sentence(3, "[[500]]"), sentence(5)])
+    assert job.result["answered_before"] == 3 and job.result["examples"] == 2
+    assert job.message.endswith("3 more requests were answered before.")
+
+
+def test_a_sentence_whose_example_was_deleted_is_asked_again(make_project, client, server):
+    project = answer_first(make_project, [chunk_of(1, 2)])
+    run(new_job(project), client)
+    Example.objects.first().delete()
+    job = generate_again(project, server)
+    assert (job.result["answered_before"], job.result["examples"]) == (1, 1)
+
+
+@pytest.mark.parametrize("change", ["task", "model", "prompt", "refused only"])
+def test_other_words_or_another_model_ask_everything_again(
+    make_project, client, server, settings, monkeypatch, change
+):
+    marker = "[[refusal]]" if change == "refused only" else ""
+    project = answer_first(make_project, [chunk_of(1, 2, marker=marker)])
+    run(new_job(project), client)
+    server.marker = lambda text, digest: ""
+    if change == "task":
+        project.task_type = "instruction"
+        project.save()
+    if change == "model":
+        settings.LLM_MODEL = "other"
+    if change == "prompt":
+        monkeypatch.setattr("datasets.generation.prompting.version", lambda *args: "edited")
+    job = generate_again(project, server)
+    assert ledger(job)["planned"] == 2 and job.result["answered_before"] == 0
+
+
+def test_a_resume_still_knows_what_was_answered_before(make_project, client, server, settings):
+    settings.LLM_CONCURRENCY = 1
+    project = answer_first(make_project, [chunk_of(1, 2)], [chunk_of(3, marker="[[429-usage:2]]")])
+    job = run(new_job(project), client)
+    assert job.status == Job.Status.PAUSED
+    jobs.request_cancel(job)
+    second = generate_again(project, server)
+    assert second.status == Job.Status.PAUSED
+    assert jobs.resume(second)
+    second = run(second, ChatClient(server.url, KEY, MODEL))
+    assert second.status == Job.Status.SUCCEEDED
+    assert second.result["answered_before"] == 2 and ledger(second)["done"] == 1
