@@ -5,6 +5,7 @@ import os
 import secrets as token_source
 import zoneinfo
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -196,7 +197,10 @@ EXTRACT_SECONDS = env.integer("FTF_EXTRACT_SECONDS", 120, minimum=1)
 OLLAMA_API_KEY = env.secret("OLLAMA_API_KEY")
 OPENAI_API_KEY = env.secret("OPENAI_API_KEY")
 LLM_BASE_URL = env.text("OPENAI_BASE_URL", "https://ollama.com/v1")
-LLM_API_KEY = OPENAI_API_KEY or OLLAMA_API_KEY
+# A key goes only to the provider that it was made for.
+LLM_API_KEY = OPENAI_API_KEY if env.text("OPENAI_BASE_URL") else OLLAMA_API_KEY
+if urlsplit(LLM_BASE_URL).hostname == "ollama.com":
+    LLM_API_KEY = OLLAMA_API_KEY or LLM_API_KEY
 LLM_MODEL = env.text("FTF_LLM_MODEL", "gpt-oss:20b")
 LLM_MODEL_IS_SET = bool(env.text("FTF_LLM_MODEL"))  # Then it wins over a project's own model.
 LLM_TIMEOUT_SECONDS = env.number("FTF_LLM_TIMEOUT_SECONDS", 60, minimum=1)

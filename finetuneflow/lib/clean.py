@@ -5,23 +5,30 @@ import math
 from finetuneflow.lib.logs import mask
 
 
+def storable(value: str) -> str:
+    """Return `value` with NUL and lone surrogates replaced, and nothing else."""
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 def text(value: str, limit: int | None = None) -> str:
-    """Return `value` with keys masked, NUL and lone surrogates replaced, cut to `limit`."""
-    value = mask(value).replace("\0", "\ufffd")
-    return value.encode("utf-8", "replace").decode("utf-8")[:limit]
+    """Return `value` storable, with keys masked, cut to `limit`: for logs and errors."""
+    return storable(mask(value))[:limit]
 
 
-def json_value(value):
-    """Return `value` with its strings as by `text` and None for NaN and infinity.
+def json_value(value, *, clean_text=text):
+    """Return `value` with its strings as by `clean_text` and None for NaN and infinity.
 
     JSON has no NaN: SQLite's check and PostgreSQL's type refuse the whole row because of one.
     """
     if isinstance(value, dict):
-        return {text(str(key)): json_value(item) for key, item in value.items()}
+        return {
+            clean_text(str(key)): json_value(item, clean_text=clean_text)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [json_value(item) for item in value]
+        return [json_value(item, clean_text=clean_text) for item in value]
     if isinstance(value, str):
-        return text(value)
+        return clean_text(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 
 _job_id: ContextVar[int | None] = ContextVar("job_id", default=None)
 _secrets: set[str] = set()
-_KEY = re.compile(r"(?i)(bearer\s+|api[_-]?key[\"']?\s*[=:]\s*[\"']?|\bhf_|\bsk-)[\w.\-]{6,}")
+# "Bearer" is also a word: what follows must look like a key.
+_KEY = re.compile(
+    r"(?i)(\bbearer\s+(?=\S*\d|\S{16})|api[_-]?key[\"']?\s*[=:]\s*[\"']?|\bhf_|\bsk-)[\w.\-]{6,}"
+)
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s/@]+(?=@)")
 # What can move the cursor, end a line or reverse the reading direction on a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")

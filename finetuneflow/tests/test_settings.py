@@ -183,10 +183,13 @@ def test_a_wrong_host_name_is_one_line_in_the_log(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_the_openai_key_is_used_before_the_ollama_key_and_ollama_cloud_is_the_default(tmp_path):
+def test_a_key_goes_only_to_its_own_provider_and_ollama_cloud_is_the_default(tmp_path):
     both = {"OLLAMA_API_KEY": "ollama-key", "OPENAI_API_KEY": "openai-key"}
-    assert shown(tmp_path, "s.LLM_API_KEY", **both) == "openai-key"
-    assert shown(tmp_path, "s.LLM_API_KEY", OLLAMA_API_KEY="ollama-key") == "ollama-key"
+    elsewhere = {"OPENAI_BASE_URL": "http://127.0.0.1:8080/v1"}
+    assert shown(tmp_path, "s.LLM_API_KEY", **both) == "ollama-key"
+    assert shown(tmp_path, "s.LLM_API_KEY", **both, **elsewhere) == "openai-key"
+    assert shown(tmp_path, "s.LLM_API_KEY", OPENAI_API_KEY="openai-key") == ""
+    assert shown(tmp_path, "s.LLM_API_KEY", OLLAMA_API_KEY="ollama-key", **elsewhere) == ""
     assert shown(tmp_path, "s.LLM_BASE_URL") == "https://ollama.com/v1"
 
 

@@ -38,3 +38,12 @@ def test_any_value_comes_out_as_strict_json_without_nul_and_surrogates(value):
     written = json.dumps(clean.json_value(value), allow_nan=False, ensure_ascii=False)
     assert written.encode("utf-8")
     assert "\\u0000" not in json.dumps(json.loads(written)).replace("\\\\", "")
+
+
+def test_a_persons_own_words_stay_as_they_are():
+    sentence = "The ring bearer carries the cushion to bearer Thomasina."
+    assert clean.text(sentence) == sentence
+    assert clean.json_value({"a": "Bearer abcdef123456\0"}, clean_text=clean.storable) == {
+        "a": "Bearer abcdef123456\ufffd"
+    }
+    assert "abcdef123456" not in clean.text("Authorization: Bearer abcdef123456")
