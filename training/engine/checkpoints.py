@@ -37,7 +37,7 @@ def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
     found = sorted((folder / FOLDER).glob("checkpoint-*"), key=step_of, reverse=True)
     torn = [path for path in found if not is_whole(path)]
     for path in torn:
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)  # Each process of a run removes them.
     whole = next((path for path in found if path not in torn), None)
     return whole, [path.name for path in torn]
 

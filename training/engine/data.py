@@ -134,3 +134,9 @@ def encode(tokenizer, row: Row, stop_ids: set[int]) -> Encoded:
     if last is not None and not tokenizer.decode(completion_ids[last + 1 :]).strip():
         completion_ids = completion_ids[: last + 1]
     return Encoded(row, prompt_ids, completion_ids)
+
+
+def spread(rows: list, count: int) -> list:
+    """Return at most `count` of the rows, evenly over all: neighbours are of one document."""
+    count = min(count, len(rows))
+    return [rows[number * len(rows) // count] for number in range(count)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.engine import data, evaluate, labels, models
+from training.engine import data, evaluate, files, labels, models
 from training.engine.config import EngineConfig
 from training.engine.control import StopRequest
 from training.engine.data import Encoded
@@ -22,6 +22,15 @@ class Session:
     model: object = None
     tokenizer: object = None
     stop_ids: set[int] = field(default_factory=set)
+
+    @property
+    def is_main(self) -> bool:
+        """False in all but the first process of a distributed run: only that one writes."""
+        return self.events.enabled
+
+    def write_json(self, name: str, content) -> None:
+        if self.is_main:
+            files.write_json(self.folder / name, content)
 
     def phase(self, name: str, text: str) -> None:
         self.events.write("phase", phase=name, text=text)

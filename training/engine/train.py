@@ -11,10 +11,11 @@ import torch
 from transformers import set_seed
 
 from training.engine import checkpoints, evaluate, files, models, recipe
-from training.engine.data import Encoded
+from training.engine.data import Encoded, spread
 from training.engine.session import Session
 
 ADAPTER = "adapter"
+FEW_EVAL_ROWS = 5
 RESULTS = ("config.json", "train.jsonl", "eval.jsonl", ADAPTER, "metrics.json", "samples.json")
 LIBRARIES = (
     "torch",
@@ -36,7 +37,8 @@ def run(session: Session) -> list[str]:
         session.phase("check", "Checking the labels of every row.")
         train_rows, report = session.read("train.jsonl")
         eval_rows, _ = session.read("eval.jsonl")
-        shown = eval_rows[: session.config.eval_prompts]
+        _warn_of_few(session, eval_rows)
+        shown = spread(eval_rows, session.config.eval_prompts)
         baseline = _baseline(session, eval_rows, shown)
     trainer, work = _train(session, train_rows, eval_rows)
     session.phase("evaluate", "Measuring the result.")
@@ -46,17 +48,24 @@ def run(session: Session) -> list[str]:
     session.phase("save", "Saving the adapter.")
     _save_adapter(session, model)
     metrics = _metrics(session, trainer, work, report, baseline["loss"], final)
-    files.write_json(session.folder / "metrics.json", metrics)
+    session.write_json("metrics.json", metrics)
     samples = evaluate.make_samples(shown, baseline["answers"], after)
-    files.write_json(session.folder / "samples.json", samples)
+    session.write_json("samples.json", samples)
     return list(RESULTS)
+
+
+def _warn_of_few(session: Session, eval_rows: list[Encoded]) -> None:
+    count = len(eval_rows)
+    if count < FEW_EVAL_ROWS:
+        noun = "example" if count == 1 else "examples"
+        text = f"There is little to measure with: only {count} evaluation {noun}."
+        session.events.write("warning", text=text)
 
 
 def _baseline(session: Session, eval_rows: list[Encoded], shown: list[Encoded]) -> dict:
     """Return {"loss", "answers"} of the untrained model; measured once in a run's life."""
-    path = session.folder / "baseline.json"
     key = _baseline_key(session)
-    kept = files.read_json(path)
+    kept = files.read_json(session.folder / "baseline.json")
     if kept is not None and kept.get("key") == key:
         session.phase("baseline", "The baseline was measured before.")
         return kept
@@ -64,7 +73,7 @@ def _baseline(session: Session, eval_rows: list[Encoded], shown: list[Encoded]) 
     loss = session.measure_loss(eval_rows, check=session.stop.check)
     session.events.write("metric", step=0, epoch=0, eval_loss=loss["eval_loss"])
     baseline = {"key": key, "loss": loss, "answers": session.write_answers(shown)}
-    files.write_json(path, baseline)
+    session.write_json("baseline.json", baseline)
     return baseline
 
 
@@ -120,6 +129,8 @@ def _as_loaded(trainer):
 
 def _save_adapter(session: Session, model) -> None:
     """Write adapter/ whole: weights, settings, tokenizer, template. No path of this machine."""
+    if not session.is_main:
+        return
     with files.new_folder(session.folder / ADAPTER) as folder:
         model.save_pretrained(folder, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)

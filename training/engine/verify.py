@@ -2,7 +2,6 @@
 
 from peft import PeftModel
 
-from training.engine import files
 from training.engine.session import Session
 
 RESULT = "verification.json"
@@ -30,6 +29,6 @@ def run(session: Session) -> list[str]:
         "first_prompt": rows[0].row.question,
         "first_answer": answers[0],
     }
-    files.write_json(session.folder / RESULT, result)
+    session.write_json(RESULT, result)
     session.events.write("metric", step=0, epoch=0, eval_loss=measured["eval_loss"])
     return [RESULT]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.engine.data import Encoded, Row
+from training.engine.data import Encoded, Row, spread
 from training.engine.errors import EngineError
 from training.engine.labels import check_labels, check_prepared
 
@@ -23,6 +23,14 @@ def encoded(prompt_ids, completion_ids, number=1) -> Encoded:
 
 def check(rows, max_length=100):
     return check_labels(rows, stop_ids={END}, bos_id=BEGIN, max_length=max_length)
+
+
+@pytest.mark.parametrize(
+    ("rows", "count", "picked"),
+    [(10, 4, [0, 2, 5, 7]), (9, 3, [0, 3, 6]), (2, 8, [0, 1]), (5, 0, [])],
+)
+def test_the_rows_that_are_answered_are_spread_over_the_file(rows, count, picked):
+    assert spread(list(range(rows)), count) == picked
 
 
 def test_only_the_answer_and_its_end_are_trained():
