@@ -78,6 +78,7 @@ RULES: dict[str, Rule] = {
     "max_new_tokens": _whole(1, 4096),
     "early_stopping_patience": _whole(0, 1000),
     "evals_per_run": _whole(1, 1000),
+    "save_minutes": _number(0, 1e6),
     "logging_steps": _whole(1, 100_000),
     "warmup_ratio": _number(0, 1),
     "max_steps": lambda v: None if v == -1 else _whole(1, 10**9)(v),
@@ -118,6 +119,9 @@ class EngineConfig:
     early_stopping_patience: int = 3
     """Evaluations without a better loss before training ends; 0 trains to the end."""
     evals_per_run: int = 8
+    """A checkpoint is written at each."""
+    save_minutes: float = 10
+    """Also write a checkpoint when the last is this old; 0 writes none between evaluations."""
     logging_steps: int = 1
     warmup_ratio: float = 0.1
     max_steps: int = -1

@@ -105,6 +105,7 @@ class Progress(TrainerCallback):
         self._started = 0.0
         self._seen_tokens = 0
         self._logged = (work.seconds, work.tokens)
+        self._saved_at = time.monotonic()
 
     def on_step_begin(self, args, state, control, **kwargs) -> None:
         self._started = time.perf_counter()
@@ -114,6 +115,14 @@ class Progress(TrainerCallback):
         if self.session.stop.reason:
             control.should_save = True
             control.should_training_stop = True
+        # All processes save together or wait for ever, and their clocks differ.
+        if args.world_size == 1 and self._is_save_due():
+            control.should_save = True
+
+    def _is_save_due(self) -> bool:
+        """True when the last checkpoint is too old. The trainer keeps the best one beside it."""
+        minutes = self.session.config.save_minutes
+        return bool(minutes) and time.monotonic() - self._saved_at >= minutes * 60
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
         logs = logs or {}
@@ -151,6 +160,7 @@ class Progress(TrainerCallback):
         )
 
     def on_save(self, args, state, control, **kwargs) -> None:
+        self._saved_at = time.monotonic()
         if not state.is_world_process_zero:
             return
         path = Path(args.output_dir) / f"checkpoint-{state.global_step}"

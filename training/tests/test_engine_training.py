@@ -87,7 +87,8 @@ def test_events_tell_the_phases_and_the_curve(trained):
     assert steps == list(range(1, STEPS + 1))
     progress = engine.events(trained, "progress")[-1]
     assert (progress["step"], progress["total"]) == (STEPS, STEPS)
-    assert engine.events(trained, "warning") == []
+    (warning,) = engine.events(trained, "warning")
+    assert "only 4 evaluation examples" in warning["text"]
 
 
 def test_samples_stand_beside_their_references(trained):
@@ -95,6 +96,7 @@ def test_samples_stand_beside_their_references(trained):
     assert len(samples) == 2
     assert samples[0]["prompt"] == engine.fact(12)["prompt"][0]["content"]
     assert samples[0]["reference"] == engine.fact(12)["completion"][0]["content"]
+    assert samples[1]["prompt"] == engine.fact(14)["prompt"][0]["content"]
     assert samples[0]["before"] and samples[0]["after"]
     assert samples[0]["before"] != samples[0]["after"]
 
@@ -138,13 +140,41 @@ def test_after_kill_9_it_goes_on_from_the_newest_whole_checkpoint(trained, tmp_p
     assert engine.run(folder) == 0
     starts = [event for event in engine.events(folder, "phase") if event["phase"] == "train"]
     assert [event["resumed_from"] for event in starts] == [0, 4]
-    assert "checkpoint-5" in engine.events(folder, "warning")[0]["text"]
+    assert any("checkpoint-5" in event["text"] for event in engine.events(folder, "warning"))
     baselines = [e for e in engine.events(folder, "metric") if e["step"] == 0]
     assert len(baselines) == 1
     history = engine.load(folder / "metrics.json")["history"]
     expected = engine.load(trained / "metrics.json")["history"]
     assert history == expected
     assert same_adapter(trained, folder)
+
+
+def test_checkpoints_by_time_change_no_byte_and_keep_the_best(trained, tmp_path):
+    """Every step is saved; the kill falls between two evaluations, which are at 2, 4 and 6."""
+    folder = engine.make_run(tmp_path / "run", **settings(save_minutes=1e-4))
+    with engine.start(folder) as process:
+        engine.wait_for(folder, lambda e: e.get("text") == "Saved checkpoint 5.", process)
+        process.kill()
+        assert process.wait(20) == -signal.SIGKILL
+    left = {checkpoints.step_of(path) for path in (folder / checkpoints.FOLDER).iterdir()}
+    assert left <= {4, 5, 6} and {4, 5} & left, "the best one and the newest are kept"
+    assert engine.run(folder) == 0
+    starts = [event for event in engine.events(folder, "phase") if event["phase"] == "train"]
+    assert starts[1]["resumed_from"] == 5
+    assert not any("is gone" in event["text"] for event in engine.events(folder, "warning"))
+    ours, theirs = (engine.load(each / "metrics.json") for each in (folder, trained))
+    assert ours["history"] == theirs["history"]
+    assert ours["train"]["best_step"] == theirs["train"]["best_step"]
+    assert same_adapter(trained, folder)
+
+
+def test_only_the_first_process_of_a_distributed_run_writes(tmp_path):
+    tiny = {"max_steps": 1, "micro_batch": 1, "evals_per_run": 1, "eval_prompts": 0}
+    folder = engine.make_run(tmp_path / "run", **settings(**tiny))
+    given = {path.name for path in folder.iterdir()}
+    assert engine.run(folder, RANK="1") == 0, (folder / "engine.log").read_text()[-3000:]
+    left = {path.name for path in folder.iterdir()} - given
+    assert left <= {"engine.log", checkpoints.FOLDER}
 
 
 def test_the_end_of_its_lifeline_ends_the_engine(tmp_path):
