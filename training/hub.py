@@ -4,6 +4,7 @@ Names come from people: a local one never leaves the models folder. No weights a
 """
 
 import json
+import re
 from pathlib import Path
 
 from django.conf import settings
@@ -12,9 +13,10 @@ from finetuneflow.lib import storage
 from training import hub_remote, model_files
 from training.model_info import HubError, ModelInfo, describe
 
-__all__ = ["HubError", "ModelInfo", "local_models", "local_path", "public_id", "resolve"]
+__all__ = ["HubError", "ModelInfo", "local_models", "local_path", "pin", "public_id", "resolve"]
 
 _NAME_FILE = "ftf_model.json"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def local_path(model_id: str) -> Path | None:
@@ -48,6 +50,22 @@ def resolve(model_id: str, *, revision: str | None = None) -> ModelInfo:
     if path is not None:
         return _resolve_local(path)
     return hub_remote.resolve(model_id, revision or None)
+
+
+def pin(model_id: str, revision: str | None) -> str:
+    """Return the commit that `revision` (empty: the newest) is now; raises `HubError`.
+
+    A commit stays what it is and asks nobody. Without the Hub the fetched copy's commit counts.
+    """
+    if revision and _COMMIT.fullmatch(revision):
+        return revision
+    try:
+        return hub_remote.resolve(model_id, revision or None).revision
+    except HubError as error:
+        kept = hub_remote.fetched_commit(model_id, revision) if error.code == "offline" else None
+        if kept is None:
+            raise
+        return kept
 
 
 def _folders() -> list[Path]:

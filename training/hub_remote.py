@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from django.conf import settings
-from huggingface_hub import HfApi, constants, errors
+from huggingface_hub import HfApi, constants, errors, try_to_load_from_cache
 
 from training.model_info import HubError, ModelInfo, describe
 
@@ -48,6 +48,12 @@ def resolve(model_id: str, revision: str | None) -> ModelInfo:
             if isinstance(error, kind):
                 raise HubError(code, sentence.format(id=model_id, page=page)) from error
         raise HubError("not_causal_lm", f"{model_id} has an unreadable config.json.") from error
+
+
+def fetched_commit(model_id: str, revision: str | None) -> str | None:
+    """Return the commit of the copy that was fetched before, or None. Asks nobody."""
+    path = try_to_load_from_cache(model_id, "config.json", revision=revision or None)
+    return Path(path).parent.name if isinstance(path, str) else None
 
 
 def _ask_hub(api: HfApi, model_id: str, revision: str | None) -> ModelInfo:

@@ -4,6 +4,7 @@ A later attempt finds the folder and goes on from the engine's last checkpoint.
 """
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -59,9 +60,10 @@ def run_training(*, job, reporter: jobs.Reporter, command: list[str] | None = No
 def prepare_folder(run: Run, folder: Path, *, method: str, overrides: dict) -> None:
     """Write train.jsonl, eval.jsonl and, last, config.json, which no later attempt changes.
 
-    Raises `JobFailed`: no_data, bad_settings, model_missing.
+    Raises `JobFailed`: no_data, bad_settings, model_missing, gated, offline, no_safetensors,
+    remote_code, not_causal_lm.
     """
-    config = engine_config(run, method=method, overrides=overrides)
+    config = _pinned(engine_config(run, method=method, overrides=overrides))
     folder.mkdir(parents=True, exist_ok=True)
     stats = exporting.write_splits(run.project, folder)
     for split, name in (("train", "training"), ("eval", "evaluation")):
@@ -89,6 +91,18 @@ def engine_config(run: Run, *, method: str, overrides: dict) -> EngineConfig:
     except ValueError as error:
         text = f"A setting of the training is wrong. {error}"
         raise jobs.JobFailed("bad_settings", text) from error
+
+
+def _pinned(config: EngineConfig) -> EngineConfig:
+    """Return the settings with the commit of a Hub model; every attempt loads the same weights."""
+    if Path(config.base_model).is_absolute():
+        return config
+    try:
+        commit = hub.pin(config.base_model, config.revision)
+    except hub.HubError as error:
+        code = "model_missing" if error.code == "not_found" else error.code
+        raise jobs.JobFailed(code, str(error)) from error
+    return replace(config, revision=commit)
 
 
 class EventLog:

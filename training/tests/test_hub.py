@@ -131,28 +131,47 @@ def test_damaged_weights_are_a_clear_error(models, content):
     assert caught.value.code == "no_safetensors"
 
 
-@pytest.mark.parametrize("offline", ["0", "1"])
-def test_a_hub_that_cannot_be_reached_is_reported_as_offline(tmp_path, offline):
-    """In a process of its own: huggingface_hub reads its environment at import."""
-    script = (
-        "import django; django.setup()\n"
-        "from training import hub\n"
-        "try:\n    hub.resolve('someone/model')\n"
-        "except hub.HubError as error:\n    print(error.code, error)\n"
-    )
+def ask(script: str, home: Path, **environment: str) -> str:
+    """Return what `script` prints in a process whose Hub is a closed port.
+
+    In a process of its own: huggingface_hub reads its environment at import.
+    """
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "finetuneflow.settings",
         "HF_ENDPOINT": "http://127.0.0.1:9",
-        "HF_HOME": str(tmp_path),
-        "HF_HUB_OFFLINE": offline,
+        "HF_HOME": str(home),
     }
-    root = Path(__file__).resolve().parents[2]
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        env.pop(name, None)
     done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=root,
-        env=env,
+        [sys.executable, "-c", f"import django; django.setup()\n{script}"],
+        cwd=Path(__file__).resolve().parents[2],
+        env=env | environment,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.stdout.startswith("offline The Hub cannot be reached for someone/model."), done
+    return done.stdout or done.stderr
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_without_the_hub_the_fetched_copy_says_the_commit(tmp_path, offline):
+    commit = "ef" * 20
+    copy = tmp_path / "hub" / "models--someone--model"
+    (copy / "refs").mkdir(parents=True)
+    (copy / "refs" / "main").write_text(commit)
+    (copy / "snapshots" / commit).mkdir(parents=True)
+    (copy / "snapshots" / commit / "config.json").write_text("{}")
+    script = "from training import hub; print(hub.pin('someone/model', None))"
+    assert ask(script, tmp_path, HF_HUB_OFFLINE=offline).strip() == commit
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_a_hub_that_cannot_be_reached_is_reported_as_offline(tmp_path, offline):
+    script = (
+        "from training import hub\n"
+        "try:\n    hub.resolve('someone/model')\n"
+        "except hub.HubError as error:\n    print(error.code, error)\n"
+    )
+    said = ask(script, tmp_path, HF_HUB_OFFLINE=offline)
+    assert said.startswith("offline The Hub cannot be reached for someone/model."), said

@@ -5,14 +5,16 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub import constants
 
 from datasets.models import Example
 from finetuneflow.lib import processes
 from projects import jobs
 from projects.models import Job, JobEvent
-from training import engine_process, runner, services
+from training import engine_process, hub, hub_remote, runner, services
 from training.engine.config import EngineConfig
 from training.models import Run
 
@@ -419,7 +421,45 @@ def test_overrides_cannot_exchange_the_model(fresh, model_folder):
     assert (config.base_model, config.task) == (str(model_folder), "train")
 
 
-def test_a_hub_model_is_pinned_to_the_projects_revision(fresh):
-    fresh.project.base_model, fresh.project.base_revision = "owner/elsewhere", "abc"
+def test_a_hub_model_is_pinned_to_the_projects_commit(fresh):
+    """A commit needs no Hub: the tests' machine may have none."""
+    fresh.project.base_model, fresh.project.base_revision = "owner/elsewhere", "ab" * 20
     config = EngineConfig.load(prepare(fresh))
-    assert (config.base_model, config.revision) == ("owner/elsewhere", "abc")
+    assert (config.base_model, config.revision) == ("owner/elsewhere", "ab" * 20)
+
+
+@pytest.mark.parametrize("revision", ["", "main"])
+def test_what_is_no_commit_becomes_one_before_the_first_attempt(fresh, monkeypatch, revision):
+    asked = []
+
+    def resolve(model_id, revision):
+        asked.append((model_id, revision))
+        return SimpleNamespace(revision="cd" * 20)
+
+    monkeypatch.setattr(hub_remote, "resolve", resolve)
+    fresh.project.base_model, fresh.project.base_revision = "owner/elsewhere", revision
+    assert EngineConfig.load(prepare(fresh)).revision == "cd" * 20
+    assert fresh.config["revision"] == "cd" * 20
+    assert asked == [("owner/elsewhere", revision or None)]
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [("not_found", "model_missing"), ("gated", "gated"), ("remote_code", "remote_code")],
+)
+def test_what_the_hub_refuses_ends_the_training_with_its_reason(fresh, monkeypatch, code, shown):
+    def resolve(model_id, revision):
+        raise hub.HubError(code, "Accept its terms.")
+
+    monkeypatch.setattr(hub_remote, "resolve", resolve)
+    fresh.project.base_model = "owner/elsewhere"
+    error = failed_preparation(fresh)
+    assert (error.code, str(error)) == (shown, "Accept its terms.")
+
+
+def test_a_training_without_the_hub_says_that_it_is_offline(fresh, monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    fresh.project.base_model = "owner/never-fetched"
+    error = failed_preparation(fresh)
+    assert error.code == "offline"
+    assert "cannot be reached for owner/never-fetched" in str(error)
