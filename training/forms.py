@@ -4,6 +4,7 @@ from django import forms
 from django.core.validators import RegexValidator
 
 from projects.models import Project
+from training import hub
 from training.models import Run
 
 
@@ -26,13 +27,50 @@ class ModelForm(forms.ModelForm):
         model = Project
         fields = ("base_model", "base_revision")
         labels = {"base_revision": "Revision"}
-        help_texts = {"base_revision": "A branch, tag or commit; empty for the newest."}
+        help_texts = {
+            "base_revision": "A branch, tag or commit; empty for the newest. The commit is kept, "
+            "so that later trainings start from the same weights."
+        }
+
+    warning = ""
+    """Set by a valid form when nothing could be asked about the model."""
+    _info: hub.ModelInfo | None = None
+
+    def clean(self) -> dict:
+        """Ask what the model is. Only a Hub that cannot be reached leaves that open."""
+        values = super().clean()
+        name = values.get("base_model")
+        if not name or not self._is_unknown():
+            return values
+        if "base_model" in self.changed_data and "base_revision" not in self.changed_data:
+            values["base_revision"] = ""  # The shown one was the former model's.
+        if "/" in name or hub.local_path(name):
+            self._ask(name, values)
+        return values
+
+    def _is_unknown(self) -> bool:
+        return self.has_changed() or not self.instance.model_info
+
+    def _ask(self, name: str, values: dict) -> None:
+        try:
+            self._info = hub.resolve(name, revision=values.get("base_revision") or None)
+        except hub.HubError as error:
+            if error.code == "offline":
+                self.warning = f"Saved without a check. {error}"
+            else:
+                self.add_error("base_model", str(error))
+        else:
+            values["base_revision"] = self._info.revision or ""
 
     def save(self, commit: bool = True) -> Project:
-        """What was known about the former model does not hold for another one."""
-        if self.has_changed():
-            self.instance.model_info = {}
-        return super().save(commit)
+        """Write what this form changes and nothing else: other pages save the same project."""
+        names = ["base_model", "base_revision", "updated_at"]
+        if self._is_unknown():
+            self.instance.model_info = self._info.to_json() if self._info else {}
+            names.append("model_info")
+        if commit:
+            self.instance.save(update_fields=names)
+        return self.instance
 
 
 class TrainingForm(forms.Form):

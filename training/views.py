@@ -23,7 +23,10 @@ def model(request, project: Project):
     form = ModelForm(posted(request), instance=project)
     if request.method == "POST" and form.is_valid():
         form.save()
-        messages.success(request, "Saved.")
+        if form.warning:
+            messages.warning(request, form.warning)
+        else:
+            messages.success(request, "Saved.")
         return redirect_to(request, "training:model", project.pk)
     if form.errors:
         project.refresh_from_db()
@@ -32,7 +35,7 @@ def model(request, project: Project):
         "form": form,
         "nav": wizard.nav(project, "model"),
         "local_models": hub.local_models(),
-        "facts": selectors.model_facts(project.base_model),
+        "facts": selectors.model_facts(project),
     }
     status = 422 if form.errors else 200
     return render_page(request, "training/model.html", "partials/form.html", context, status=status)
@@ -57,10 +60,7 @@ def train(request, project: Project):
     form = TrainingForm(posted(request))
     if request.method == "POST" and form.is_valid():
         job = start(request, services.start_training, project=project, **form.cleaned_data)
-        run = Run.objects.filter(job=job).first()
-        return redirect_to(
-            request, *(("training:run", run.pk) if run else ("projects:job", job.pk))
-        )
+        return _to_run(request, job)
     context = {
         "project": project,
         "nav": wizard.nav(project, "train"),
