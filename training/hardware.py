@@ -42,10 +42,6 @@ class Hardware:
     python_version: str = ""
     errors: tuple[str, ...] = field(default=())
 
-    @property
-    def has_gpu(self) -> bool:
-        return bool(self.gpus)
-
     def to_json(self) -> dict:
         return asdict(self)
 
