@@ -12,10 +12,9 @@ from django.conf import settings
 from django.db.models import Count
 
 from datasets.models import GenerationRequest
-from datasets.selectors import files_of, reason_of
+from datasets.selectors import reason_of
 from projects.models import Job
-from projects.selectors import page_count
-from training import hub, markdown
+from training import hub, markdown, sources
 from training.artifacts import Material
 from training.models import Run
 
@@ -63,6 +62,7 @@ def _context(run: Run, material: Material) -> dict:
     before = material.metrics.get("baseline") or {}
     after = material.metrics.get("final") or {}
     facts = _model_facts(run, material.model_id)
+    origin = sources.of_run(run)
     return {
         "project": run.project,
         "model_id": material.model_id,
@@ -74,10 +74,10 @@ def _context(run: Run, material: Material) -> dict:
         "after": _with_defaults(after),
         "rows": {"train": material.train_rows, "eval": material.eval_rows},
         "model": _model_rows(run, material, facts),
-        "files": _file_rows(run),
+        "files": origin["files"],
         "requests": _request_rows(run),
         "rejected": _rejections(run),
-        "settings": _setting_rows(run, material),
+        "settings": _setting_rows(origin["settings"], material),
         "effort": _effort_rows(material.metrics),
         "samples": [_sample(each) for each in material.samples if isinstance(each, dict)],
         "origin": _origin_rows(run, material),
@@ -110,19 +110,6 @@ def _model_rows(run: Run, material: Material, facts: dict) -> list[tuple]:
     return [(name, value) for name, value in rows if value]
 
 
-def _file_rows(run: Run) -> list[dict]:
-    return [
-        {
-            "name": file.original_name,
-            "pages": page_count(file.report),
-            "passages": file.passages,
-            "size_bytes": file.size_bytes,
-            "sha256": file.sha256,
-        }
-        for file in files_of(run.project)
-    ]
-
-
 def _requests(run: Run):
     """Return the requests of full generations; a preview trains nothing."""
     return GenerationRequest.objects.filter(
@@ -148,14 +135,9 @@ def _rejections(run: Run) -> list[tuple[str, int]]:
     return reasons.most_common()
 
 
-def _setting_rows(run: Run, material: Material) -> list[tuple]:
+def _setting_rows(dataset: dict, material: Material) -> list[tuple]:
     hidden = {"base_model", "base_model_id", "task", "adapter", "expected_eval_loss", "tolerance"}
     used = {name: value for name, value in material.config.items() if name not in hidden}
-    dataset = {
-        "chunk_size": run.project.chunk_size,
-        "chunk_overlap": run.project.chunk_overlap,
-        "strategy": run.project.strategy,
-    }
     rows = (dataset | used).items()
     return [(name.replace("_", " "), _shown(v)) for name, v in rows if v is not None]
 

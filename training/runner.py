@@ -16,7 +16,7 @@ from datasets import exporting
 from finetuneflow.lib import clean, storage
 from projects import jobs
 from projects.models import JobEvent
-from training import hub, services
+from training import hub, services, sources
 from training.engine.config import EngineConfig
 from training.engine_process import (
     EngineFailed,
@@ -70,6 +70,7 @@ def prepare_folder(run: Run, folder: Path, *, method: str, overrides: dict) -> N
         if not stats.get(split):
             text = f"There are no examples for {name}. Generate examples, or approve more of them."
             raise jobs.JobFailed("no_data", text)
+    stats[sources.KEY] = sources.describe(run.project)
     run.config, run.dataset_stats = config.to_json(), stats
     run.dataset_hash = str(stats.get("sha256", ""))
     run.save(update_fields=["config", "dataset_stats", "dataset_hash"])

@@ -1,12 +1,14 @@
 """The report says what was measured, honestly, and nothing in it can act."""
 
+import json
+
 import pytest
 import yaml
 from markdown_it import MarkdownIt
 
 from datasets.models import Chunk, GenerationRequest
 from projects.models import Job, SourceFile
-from training import artifacts, report, services
+from training import artifacts, report, services, sources
 from training.tests.run_folders import make_run
 
 EVIL = (
@@ -67,6 +69,18 @@ def test_the_numbers_of_the_run_are_in_the_report(project):
     for expected in ("2.0000", "1.0000", "7.39", "2.72", "guide.pdf", "123.5 kB", "60.5"):
         assert expected in text, expected
     assert "Learned from 9 examples, measured on 2" in text
+
+
+def test_a_run_keeps_what_it_learned_from_when_the_project_changes(project):
+    run = make_run(project)
+    add_generation(project, when=run.created_at)
+    run.dataset_stats = json.loads(json.dumps({"sources": sources.describe(project)}))
+    project.chunk_size, project.strategy = 1024, "json"
+    project.save()
+    project.files.update(original_name="later.pdf")
+    text = words(report.render_report(run, material(run)))
+    assert "512" in text and "auto" in text and "guide.pdf" in text
+    assert "1024" not in text and "later.pdf" not in text
 
 
 def test_every_rejection_is_counted_with_its_reason(project):

@@ -374,6 +374,7 @@ def test_a_run_gets_its_files_and_settings_from_the_project(fresh, model_folder)
     assert len((folder / "train.jsonl").read_text().splitlines()) == 3
     assert fresh.config == config.to_json()
     assert fresh.dataset_stats["eval"] == 2
+    assert fresh.dataset_stats["sources"]["settings"]["chunk_size"] == fresh.project.chunk_size
     assert len(fresh.dataset_hash) == 64
 
 
