@@ -202,6 +202,8 @@ def finish(job: Job, outcome: Outcome) -> bool:
         error_code=clean.text(outcome.error_code, 40),
         error_text=clean.text(outcome.error_text, ERROR_TEXT_LIMIT),
         result=clean.json_value(outcome.result),
+        done=job.done,
+        total=job.total,
         finished_at=timezone.now() if final else None,
         lease_token=None,
         lease_until=None,

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 _job_id: ContextVar[int | None] = ContextVar("job_id", default=None)
 _secrets: set[str] = set()
-# "Bearer" is also a word: what follows must look like a key.
+# "Bearer" is also a word, and SK-20881 the number of a patent: a key is long, or is named as one.
 _KEY = re.compile(
-    r"(?i)(\bbearer\s+(?=\S*\d|\S{16})|api[_-]?key[\"']?\s*[=:]\s*[\"']?|\bhf_|\bsk-)[\w.\-]{6,}"
+    r"(?i:(\bbearer\s+(?=\S*\d|\S{16})|api[_-]?key[\"']?\s*[=:]\s*[\"']?))[\w.\-]{6,}"
+    r"|(\bhf_|\bsk-)[\w.\-]{12,}"
 )
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s/@]+(?=@)")
 # What can move the cursor, end a line or reverse the reading direction on a terminal.
@@ -28,7 +29,7 @@ def mask(value: str) -> str:
     """Return `value` with registered secrets and anything that looks like a key replaced."""
     for known in sorted(_secrets, key=len, reverse=True):
         value = value.replace(known, "***")
-    return _URL_PASSWORD.sub(r"\1***", _KEY.sub(r"\1***", value))
+    return _URL_PASSWORD.sub(r"\1***", _KEY.sub(r"\1\2***", value))
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def test_any_value_comes_out_as_strict_json_without_nul_and_surrogates(value):
 
 
 def test_a_persons_own_words_stay_as_they_are():
-    sentence = "The ring bearer carries the cushion to bearer Thomasina."
+    sentence = "The ring bearer carries patent SK-20881 to bearer Thomasina."
     assert clean.text(sentence) == sentence
     assert clean.json_value({"a": "Bearer abcdef123456\0"}, clean_text=clean.storable) == {
         "a": "Bearer abcdef123456\ufffd"
