@@ -43,7 +43,10 @@ def measure_loss(
 
 
 def not_a_number(where: str) -> EngineError:
-    text = f"The loss of the {where} is not a number. Use a smaller learning rate and try again."
+    text = (
+        f"The loss of the {where} is not a number. Start a new training with a smaller "
+        "--learning-rate, an option of `manage.py train`."
+    )
     return EngineError("nan", text)
 
 
