@@ -112,7 +112,10 @@ def _files(hashes: dict[str, str]) -> dict[str, str]:
 
 def _json(value) -> str:
     """Return strict JSON: no NaN, no half characters, no key of ours."""
-    return json.dumps(clean.json_value(value), indent=2, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(clean.json_value(value, clean_text=clean.storable), indent=2, ensure_ascii=False)
+        + "\n"
+    )
 
 
 def _publish(export: Export, target: Path, members: list[archive.Member]) -> jobs.Outcome:

@@ -180,7 +180,9 @@ def _keep_results(run: Run, folder: Path) -> jobs.Outcome:
     samples = folder / "samples.json"
     run.metrics, run.peak_bytes = metrics, metrics.get("peak_bytes")
     run.samples = (
-        clean.json_value(json.loads(samples.read_text("utf-8"))) if samples.is_file() else []
+        clean.json_value(json.loads(samples.read_text("utf-8")), clean_text=clean.storable)
+        if samples.is_file()
+        else []
     )
     run.save(update_fields=["metrics", "samples", "peak_bytes"])
     return _outcome(run)
