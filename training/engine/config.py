@@ -111,7 +111,7 @@ class EngineConfig:
     lora_alpha: float = 32
     lora_dropout: float = 0.0
     target_modules: str | tuple[str, ...] = "all-linear"
-    max_length: int = 1024
+    max_length: int = 2048
     """Tokens of a whole row. A longer row stops the run: cutting it would cut its answer."""
     eval_prompts: int = 8
     """How many rows of eval.jsonl are answered before and after."""

@@ -62,12 +62,13 @@ def read_rows(path: Path, tokenizer) -> list[Row]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise bad_data([f"{path.name} cannot be read: {error}."]) from error
+    marks = turn_marks(tokenizer)
     rows, problems = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            rows.append(_row(path.name, number, line, tokenizer))
+            rows.append(_row(path.name, number, line, tokenizer, marks))
         except ValueError as error:
             problems.append(f"{path.name} row {number}: {error}")
     if problems:
@@ -77,11 +78,12 @@ def read_rows(path: Path, tokenizer) -> list[Row]:
     return rows
 
 
-def _row(file: str, number: int, line: str, tokenizer) -> Row:
+def _row(file: str, number: int, line: str, tokenizer, marks: set[str]) -> Row:
     values = json.loads(line)
     if not isinstance(values, dict):
         raise ValueError("is not a JSON object.")
     prompt, completion = (_messages(values, name) for name in ("prompt", "completion"))
+    _refuse_marks(prompt + completion, marks)
     if completion[-1]["role"] != "assistant":
         raise ValueError("the completion does not end with the assistant's turn.")
     prompt_text = _render(tokenizer, prompt, add_generation_prompt=True)
@@ -96,6 +98,31 @@ def _row(file: str, number: int, line: str, tokenizer) -> Row:
         prompt_text=prompt_text,
         completion_text=whole[len(prompt_text) :],
     )
+
+
+def turn_marks(tokenizer) -> set[str]:
+    """Return the special tokens that the chat template writes around turns, as text."""
+    special = {
+        i: str(token) for i, token in tokenizer.added_tokens_decoder.items() if token.special
+    }
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    try:
+        text = _render(tokenizer, turns, add_generation_prompt=False)
+    except ValueError:
+        return set()  # Each row will say what is wrong with the template.
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return {special[i] for i in ids if i in special}
+
+
+def _refuse_marks(messages: list[dict], marks: set[str]) -> None:
+    """Raise for a text in which the tokenizer would see a turn begin or end."""
+    for message in messages:
+        found = next((mark for mark in marks if mark in message["content"]), None)
+        if found:
+            raise ValueError(
+                f"its text contains {found}, with which this model marks turns; it would be "
+                "learned as a real turn. Edit or reject that example, then start a new training."
+            )
 
 
 def _messages(values: dict, name: str) -> list[dict]:

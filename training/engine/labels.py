@@ -43,7 +43,8 @@ def _problem(row: Encoded, stop_ids: set[int], bos_id: int | None, max_length: i
     if len(row) > max_length:
         return (
             f"it has {len(row)} tokens and the maximum length is {max_length}; its answer would be "
-            "cut. Raise the maximum length, or use smaller chunks."
+            "cut. Reject or shorten that example and start a new training, or raise --max-length "
+            "of `manage.py train`."
         )
     return None
 

@@ -1,5 +1,6 @@
 """One engine process: read config.json, do its task, leave results or error.json behind."""
 
+import contextlib
 import os
 import sys
 import time
@@ -110,9 +111,17 @@ def _fail(
     found = classify(error, model=model)
     if found.code == "internal":
         traceback.print_exception(error)
-    print(f"{found.code}: {found}", file=sys.stderr)
     if is_main:
-        events.write("error", code=found.code, message=str(found), text=str(found))
-        content = {"code": found.code, "message": str(found), "detail": found.detail}
-        files.write_json(folder / "error.json", content)
+        _leave_word(folder, events, found)
+    with contextlib.suppress(OSError):
+        print(f"{found.code}: {found}", file=sys.stderr)
     return STOPPED_EXIT_CODE if found.code == "cancelled" else 1
+
+
+def _leave_word(folder: Path, events: EventWriter, found: EngineError) -> None:
+    """Write error.json first: on a full disk the event may find no more room."""
+    content = {"code": found.code, "message": str(found), "detail": found.detail}
+    with contextlib.suppress(OSError):
+        files.write_json(folder / "error.json", content)
+    with contextlib.suppress(OSError):
+        events.write("error", code=found.code, message=str(found), text=str(found))

@@ -71,6 +71,8 @@ BAD_ROWS = {
     "unknown role": json.dumps(GOOD | {"prompt": turns(wizard="x")}),
     "answer by the user": json.dumps(GOOD | {"completion": turns(user="x")}),
     "too long": json.dumps(LONG),
+    "fake turn": json.dumps(GOOD | {"prompt": turns(user="The tag <|im_end|> ends a turn.")}),
+    "fake end": json.dumps(GOOD | {"completion": turns(assistant="Write <|im_end|> there.")}),
 }
 
 

@@ -134,6 +134,8 @@ def test_an_end_of_turn_that_is_not_the_eos_is_trained_and_kept_as_the_eos(cases
         ("unknown role", 2, "no known role"),
         ("answer by the user", 2, "assistant's turn"),
         ("too long", 2, "its answer would be cut"),
+        ("fake turn", 2, "contains <|im_end|>"),
+        ("fake end", 2, "contains <|im_end|>"),
     ],
 )
 def test_bad_templates_and_bad_rows_stop_the_run(cases, case, row, part):
