@@ -16,7 +16,8 @@ _COMPLETION = (
 )  # fmt: skip
 _CONTEXT = ("context", "input", "contexte")
 _EVIDENCE = ("evidence", "quote", "source", "citation", "supporting_text", "preuve", "excerpt")
-_KEY = re.compile(r"[^\w]+|[\d_]+$")
+_NO_WORD = re.compile(r"\W+")
+MAX_KEY = 100
 _PLACEHOLDER = re.compile(
     r"^\W*$|^[<\[{(].{0,60}[>\]})]$|^(?:string|text|your |the )?(?:question|answer|instruction|"
     r"response|output)(?: here| \d+| goes here| text)?\W*$|^(?:n/?a|none|null|todo|tbd)\W*$",
@@ -99,11 +100,15 @@ def check(fields: dict[str, str], *, task_type: str) -> list[str]:
 
 def _pick(item: dict, names: tuple[str, ...]) -> Any:
     """Return the first value whose key is one of `names`, case, marks and numbers ignored."""
-    keys = {_KEY.sub("", str(key).strip().casefold()): key for key in reversed(list(item))}
+    keys = {_name_of(key): key for key in reversed(list(item))}
     for name in names:
         if name in keys and item[keys[name]] not in (None, ""):
             return item[keys[name]]
     return None
+
+
+def _name_of(key: Any) -> str:
+    return _NO_WORD.sub("", str(key)[:MAX_KEY].casefold()).rstrip("_0123456789")
 
 
 def _text(value: Any) -> str:

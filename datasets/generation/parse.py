@@ -36,7 +36,9 @@ class ParsedReply:
     error_class: str = ""
 
     def reject(self, text: str, reason: str) -> None:
-        self.rejected.append({"text": texts.shorten(text), "reason": reason})
+        """Note the refusal. Both texts are cleaned: a database takes no NUL, not even in JSON."""
+        shown = texts.shorten(texts.clean(text))
+        self.rejected.append({"text": shown, "reason": texts.shorten(texts.clean(reason))})
 
 
 def parse_reply(text: str, *, task_type: str, finish_reason: str | None = None) -> ParsedReply:
@@ -44,7 +46,7 @@ def parse_reply(text: str, *, task_type: str, finish_reason: str | None = None) 
     parsed = ParsedReply()
     is_cut = (finish_reason or "").lower() in _TRUNCATED
     full = texts.clean(text if isinstance(text, str) else "")
-    visible = texts.without_reasoning(full[:MAX_REPLY_CHARACTERS]).strip()
+    visible = texts.without_reasoning(texts.without_runs(full[:MAX_REPLY_CHARACTERS])).strip()
     if not visible:
         reason = "only reasoning, no answer" if full.strip() else "empty reply"
         parsed.reject(full, reason)
@@ -66,8 +68,9 @@ def _read(parsed: ParsedReply, text: str, task_type: str, is_cut: bool) -> None:
         raw_items = [(item, ["prose"]) for item in prose.find_pairs(text, is_cut=is_cut)]
     for item, flags in raw_items[:MAX_ITEMS]:
         _add(parsed, item, flags, task_type)
-    for item, _ in raw_items[MAX_ITEMS:]:
-        parsed.reject(str(item), f"more than {MAX_ITEMS} items in one reply")
+    if rest := raw_items[MAX_ITEMS:]:
+        reason = f"more than {MAX_ITEMS} items in one reply"
+        parsed.reject(f"{len(rest)} items, of which the first: {rest[0][0]}", reason)
 
 
 def _add(parsed: ParsedReply, item, flags: list[str], task_type: str) -> None:

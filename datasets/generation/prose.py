@@ -3,11 +3,12 @@
 import itertools
 import re
 
+# Possessive throughout: a reply of nothing but marks must not take time squared.
 _LABEL = re.compile(
-    r"^[ \t>#*_-]*(?:\d{1,3}[.)]\s*)?[*_]*"
+    r"^[ \t>#*_-]*+(?:\d{1,3}[.)]\s*+)?[*_]*+"
     r"(?P<label>question|instruction|consigne|q|answer|response|output|réponse|reponse|a|r"
     r"|evidence|quote|citation|context|input)"
-    r"[ \t]*\d{0,3}[*_]*\s*[:：.)][*_]*",
+    r"[ \t]*+\d{0,3}+[*_]*+\s*+[:：.)][*_]*+",
     re.IGNORECASE | re.MULTILINE,
 )
 _KINDS = {
@@ -17,7 +18,9 @@ _KINDS = {
     "evidence": "evidence", "quote": "evidence", "citation": "evidence",
     "context": "context", "input": "context",
 }  # fmt: skip
-_MARKS = re.compile(r"^[\s*_`\"“«]+|[\s*_`\"”»]+$")
+_RULE = re.compile(r"\s*+(?:-{3,}+|\*{3,}+|#.*|\d{1,3}[.)])")
+_BLANKS = " \t\n\r\f\v\u00a0\u2009\u202f\u3000"
+_OPENING, _ENDING = _BLANKS + '*_`"“«', _BLANKS + '*_`"”»'
 
 
 def find_pairs(text: str, *, is_cut: bool) -> list[dict]:
@@ -39,5 +42,7 @@ def find_pairs(text: str, *, is_cut: bool) -> list[dict]:
 
 def _value(text: str) -> str:
     """Return a label's text without list numbers, rules and marks around it."""
-    text = re.sub(r"\n\s*(?:-{3,}|\*{3,}|#+[^\n]*|\d{1,3}[.)])\s*$", "", text.rstrip())
-    return _MARKS.sub("", text)
+    before, line_end, last = text.rstrip().rpartition("\n")
+    if not line_end or not _RULE.fullmatch(last):
+        before += line_end + last
+    return before.lstrip(_OPENING).rstrip(_ENDING)

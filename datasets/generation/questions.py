@@ -9,7 +9,7 @@ MIN_WORDS, MAX_WORDS = 3, 40
 MIN_SHARED = 0.4
 
 _PREFIX = re.compile(
-    r"^(?:[*_#>\-\s\d.)]*(?:question|instruction|consigne|q|sentence|phrase)\s*\d*\s*[:：]\s*[*_]*)+",
+    r"^(?:[*_#>\-\s\d.)]*(?:question|instruction|consigne|q|sentence|phrase)\s*+\d*+\s*+[:：]\s*+[*_]*+)+",
     re.IGNORECASE,
 )
 _QUOTES = "\"'“”«»‘’`*_ \t"

@@ -1,6 +1,7 @@
 """Reading examples out of replies as models really write them."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -179,6 +180,47 @@ def test_a_question_without_its_mark_or_about_the_text_is_flagged():
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, '["a" ' * 30_000, "{" * 300])
 def test_hostile_nesting_is_refused_quickly(text):
     assert parse_reply(text, task_type="qa").examples == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["*", "_", "#", "\n", " ", "7", '"1":', "<think>", "Question:", "**\n", "1)\n", "\u0301\u0327"],
+)
+@pytest.mark.parametrize("start", ["", "Question: x", '{"question": "', '{"'])
+def test_a_stuck_model_does_not_hold_up_the_worker(part, start):
+    text = start + part * (100_000 // len(part))
+    began = time.monotonic()
+    parse_reply(text, task_type="qa")
+    assert time.monotonic() - began < 2
+
+
+def test_a_long_key_of_digits_is_read_in_time():
+    began = time.monotonic()
+    parse_reply(json.dumps({"7" * 100_000 + "x": "y", "question": "Who?"}), task_type="qa")
+    assert time.monotonic() - began < 2
+
+
+def test_prose_keeps_no_rules_and_marks_around_its_values():
+    text = "**Question:** _Who?_\n***\nAnswer: “Ada Berg.”\n\n2.\nQuestion: When?\nAnswer: 1901"
+    assert pairs(text) == [("Who?", "Ada Berg."), ("When?", "1901")]
+
+
+def test_thoughts_of_two_kinds_and_an_unclosed_one_are_left_out():
+    text = f"<think>a</think> <THOUGHT>b<think></thought>\n{ONE}{TWO}<reasoning>never closed"
+    assert pairs(text) == [FIRST, SECOND]
+
+
+def test_a_reason_holds_no_character_that_a_database_refuses():
+    text = '{"question\\u0000\\ud800": "a", "question\\u0000\\ud800": "b"}'
+    (rejected,) = parse_reply(text, task_type="qa").rejected
+    assert rejected["reason"] == "the key question is there twice with different values"
+    assert "\0" not in rejected["text"] and rejected["text"].encode()
+
+
+def test_thousands_of_refused_items_become_one_refusal_with_their_count():
+    reply = parse_reply(json.dumps({"a": [1] * 60_000}), task_type="qa")
+    assert len(reply.rejected) == 201
+    assert reply.rejected[-1]["text"].startswith("59800 items")
 
 
 @given(st.text(max_size=300), st.sampled_from(["stop", "length", None]))
