@@ -9,7 +9,9 @@ import logging
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from django.db.models import F
+from django.db import DatabaseError
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce
 
 from datasets.generation import prompting, store, texts
 from datasets.generation.ledger import ledger
@@ -167,8 +169,8 @@ class Asking:
                 state=State.ANSWERED,
                 raw_response=request.raw_response,
                 finish_reason=request.finish_reason,
-                tokens_in=reply.prompt_tokens,
-                tokens_out=reply.completion_tokens,
+                tokens_in=_added(request, "tokens_in", reply.prompt_tokens),
+                tokens_out=_added(request, "tokens_out", reply.completion_tokens),
                 latency_seconds=reply.latency_seconds,
                 http_status=200,
             )
@@ -178,6 +180,21 @@ class Asking:
             self._settle(request)
 
     def _settle(self, request: GenerationRequest) -> None:
+        """Read one reply; a fault of ours in reading it costs this request, not the job."""
+        try:
+            self._read(request)
+        except (DatabaseError, jobs.JobFailed, jobs.JobCancelled, jobs.LeaseLost):
+            raise
+        except Exception as error:
+            logger.exception("the reply to request %s could not be read", request.pk)
+            self._rows().filter(pk=request.pk, state=State.ANSWERED).update(
+                state=State.REJECTED,
+                error_class="internal",
+                error_text=clean.text(f"{type(error).__name__}: {error}", 1000),
+            )
+            self.closed += 1
+
+    def _read(self, request: GenerationRequest) -> None:
         parsed = STRATEGIES[request.strategy].read(request, self.project)
         if parsed.error_class in SECOND_TRY and self._plan_again(request, parsed.error_class):
             return
@@ -240,3 +257,10 @@ class Asking:
                 self._keep(request, future.result())
         for future in late:
             self._take_back(self._flying.pop(future))
+
+
+def _added(request: GenerationRequest, field: str, tokens: int | None):
+    """Return the tokens to store: a second try's are added to those of the first."""
+    if "first_error" not in request.params or tokens is None:
+        return tokens if "first_error" not in request.params else F(field)
+    return Coalesce(F(field), Value(0)) + tokens

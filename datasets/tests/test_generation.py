@@ -8,8 +8,9 @@ import pytest
 
 from datasets.generation import service
 from datasets.generation.ledger import ledger
+from datasets.generation.parse import ParsedReply
 from datasets.generation.store import fingerprint
-from datasets.generation.strategies import model_of
+from datasets.generation.strategies import JsonStrategy, model_of
 from datasets.models import Chunk, Example, GenerationRequest
 from finetuneflow.lib.llm import ChatClient
 from finetuneflow.lib.logs import StructuredFormatter
@@ -589,3 +590,56 @@ def test_a_resume_still_knows_what_was_answered_before(make_project, client, ser
     second = run(second, ChatClient(server.url, KEY, MODEL))
     assert second.status == Job.Status.SUCCEEDED
     assert second.result["answered_before"] == 2 and ledger(second)["done"] == 1
+
+
+def test_a_fault_in_reading_one_reply_costs_that_request_only(
+    make_project, client, monkeypatch, caplog
+):
+    make = make_project([chunk_of(1, 2)], [chunk_of(3, 4)], strategy="json")
+    read, seen = JsonStrategy.read, []
+
+    def read_or_fail(self, request, project):
+        seen.append(request.pk)
+        if len(seen) == 1:
+            raise ZeroDivisionError("a fault")
+        return read(self, request, project)
+
+    monkeypatch.setattr(JsonStrategy, "read", read_or_fail)
+    job = run(new_job(make), client)
+    assert job.status == Job.Status.SUCCEEDED, job.error_text
+    row = GenerationRequest.objects.get(error_class="internal")
+    assert (row.state, row.pk) == (State.REJECTED, seen[0])
+    assert "ZeroDivisionError" in caplog.text and job.result["examples"] == 2
+
+
+def test_the_tokens_of_both_tries_of_a_request_count(make_project, client, monkeypatch):
+    make = make_project([chunk_of(1, 2)], strategy="json")
+    read, sums = JsonStrategy.read, []
+
+    def unreadable_at_first(self, request, project):
+        sums.append(GenerationRequest.objects.values_list("tokens_in", flat=True).get())
+        if len(sums) == 1:
+            return ParsedReply(error_class="unparsable")
+        return read(self, request, project)
+
+    monkeypatch.setattr(JsonStrategy, "read", unreadable_at_first)
+    job = run(new_job(make), client)
+    assert job.result["tokens_in"] == sums[1] > sums[0] > 0
+    assert len(sums) == 2
+
+
+def test_a_reply_with_a_nul_in_its_keys_is_stored(make_project, client, monkeypatch):
+    make = make_project([chunk_of(1, 2)], [chunk_of(3, 4)], strategy="json")
+    text = '{"question\\u0000":"a","question\\u0000":"b"}'
+    read, seen = JsonStrategy.read, []
+
+    def poisoned(self, request, project):
+        seen.append(request.pk)
+        if len(seen) == 1:
+            request.raw_response = text
+        return read(self, request, project)
+
+    monkeypatch.setattr(JsonStrategy, "read", poisoned)
+    run(new_job(make), client)
+    rejected = GenerationRequest.objects.get(pk=seen[0]).rejected
+    assert rejected[0]["reason"] == "the key question is there twice with different values"
