@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.db.models import F
 from django.utils import timezone
 
 from datasets.models import Example, GenerationRequest
@@ -87,7 +88,11 @@ def _sides(project: Project) -> dict[str, list[int]]:
     examples = Example.objects.filter(project=project, split__in=SPLITS)
     rows = (
         examples.exclude(review=Example.Review.REJECTED)
-        .order_by("chunk__file_id", "chunk__index", "fingerprint")
+        .order_by(
+            F("chunk__file_id").asc(nulls_last=True),
+            F("chunk__index").asc(nulls_last=True),
+            "fingerprint",
+        )
         .values_list("split", "pk")
     )
     sides: dict[str, list[int]] = {split: [] for split in SPLITS}

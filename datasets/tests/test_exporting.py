@@ -6,7 +6,8 @@ import json
 import pytest
 
 from datasets.exporting import json_line, write_dataset, write_splits
-from datasets.models import Example
+from datasets.models import Chunk, Example
+from projects.models import SourceFile
 
 pytestmark = pytest.mark.django_db
 
@@ -90,6 +91,16 @@ def test_the_order_does_not_depend_on_the_order_of_creation(project, tmp_path):
     for number in (2, 3, 1):
         make(project, number)
     assert write_splits(project, tmp_path / "two") == one
+
+
+def test_examples_without_a_chunk_come_last_on_every_database(project, tmp_path):
+    file = SourceFile.objects.create(project=project, original_name="a", sha256="a", size_bytes=1)
+    chunk = Chunk.objects.create(file=file, index=0, text="x", token_count=1, start=0, end=1)
+    make(project, 1)
+    make(project, 2, chunk=chunk)
+    write_splits(project, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "train.jsonl").open()]
+    assert [line["completion"][0]["content"] for line in lines] == ["Answer 2.", "Answer 1."]
 
 
 def test_line_separators_inside_texts_do_not_break_lines(project):
