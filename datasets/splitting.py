@@ -23,7 +23,11 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Piece:
-    """What the split knows of one example. `place` is its quote in the document, if known."""
+    """What the split knows of one example. `place` is its quote in the document, if known.
+
+    `fixed` is the side that an example keeps because its chunk is gone: nobody knows any more what
+    it overlapped.
+    """
 
     key: int
     group: str
@@ -32,6 +36,9 @@ class Piece:
     document: Hashable = None
     place: tuple[int, int] | None = None
     counts: bool = True
+    prompt: str = ""
+    request: int | None = None
+    fixed: str = ""
 
 
 def split_examples(project: Project, *, seed: int = DEFAULT_SEED) -> dict[str, int]:
@@ -61,17 +68,26 @@ def assign(pieces: list[Piece], *, seed: int = DEFAULT_SEED, share: float = EVAL
     """
     groups = _joined(pieces)
     sizes = {name: sum(piece.counts for piece in group) for name, group in groups.items()}
-    order = sorted((name for name in groups if sizes[name]), key=lambda name: _hash(seed, name))
-    if len(order) < 2:
-        return set()
-    target = share * sum(sizes.values())
-    chosen, taken = [], 0
+    sides = {name: _fixed_side(group) for name, group in groups.items()}
+    chosen = [name for name in groups if sides[name] == Example.Split.EVAL]
+    free = (name for name in groups if sizes[name] and not sides[name])
+    order = sorted(free, key=lambda name: _hash(seed, name))
+    if sum(map(bool, sizes.values())) < 2:
+        order = []
+    target, taken = share * sum(sizes.values()), sum(sizes[name] for name in chosen)
     for name in order:
         if abs(taken + sizes[name] - target) < abs(taken - target):
             chosen.append(name)
             taken += sizes[name]
-    chosen = chosen or [min(order, key=lambda name: sizes[name])]
+    if order and not chosen:
+        chosen = [min(order, key=lambda name: sizes[name])]
     return {piece.key for name in chosen for piece in groups[name]}
+
+
+def _fixed_side(group: list[Piece]) -> str:
+    """Return the side that a group must keep, or "". Training wins: it may have been learned."""
+    sides = {piece.fixed for piece in group}
+    return next((side for side in (Example.Split.TRAIN, Example.Split.EVAL) if side in sides), "")
 
 
 def _joined(pieces: list[Piece]) -> dict[str, list[Piece]]:
@@ -98,7 +114,9 @@ def _ties(pieces: list[Piece]) -> Iterable[tuple[str, str]]:
     """Yield pairs of groups that must stay together."""
     seen: dict[Hashable, str] = {}
     for piece in pieces:
-        for text in (piece.completion, piece.evidence):
+        if piece.request is not None:
+            yield seen.setdefault(("request", piece.request), piece.group), piece.group
+        for text in (piece.completion, piece.evidence, piece.prompt):
             shared = " ".join(text.casefold().split())
             if len(shared) >= MIN_SHARED_CHARACTERS:
                 yield seen.setdefault(shared, piece.group), piece.group
@@ -122,8 +140,11 @@ def _rows(project: Project):
     examples = Example.objects.filter(project=project).exclude(split=Example.Split.PREVIEW)
     return examples.order_by("pk").values(
         "pk",
+        "prompt",
         "completion",
         "evidence",
+        "request_id",
+        "split",
         "evidence_start",
         "evidence_end",
         "review",
@@ -149,4 +170,7 @@ def _piece(row: dict) -> Piece:
         document=document,
         place=place,
         counts=row["review"] != Example.Review.REJECTED,
+        prompt=row["prompt"],
+        request=row["request_id"],
+        fixed="" if document else row["split"],
     )

@@ -96,6 +96,36 @@ def test_a_project_is_split_without_its_preview_and_again_the_same(project):
     assert list(Example.objects.values_list("pk", "split").order_by("pk")) == before
 
 
+@pytest.mark.django_db
+def test_no_example_changes_sides_when_the_chunks_are_deleted(project):
+    file = SourceFile.objects.create(project=project, original_name="a", sha256="a", size_bytes=1)
+    for index in range(12):
+        start = 100 * index
+        chunk = Chunk.objects.create(
+            file=file, index=index, text="x", token_count=1, start=start, end=start + 90
+        )
+        for number in range(3):
+            make(project, chunk, f"{index}-{number}")
+    split_examples(project)
+    before = dict(Example.objects.values_list("pk", "split"))
+    assert set(before.values()) == {"train", "eval"}
+    Chunk.objects.filter(index__gt=1).delete()
+    split_examples(project)
+    gone = Example.objects.filter(chunk=None)
+    assert {pk: before[pk] for pk in gone.values_list("pk", flat=True)} == dict(
+        gone.values_list("pk", "split")
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_equal_questions_and_one_request_stay_on_one_side(seed):
+    same = "What does the pump of Bergen move?"
+    pieces = [Piece(n, f"doc:{n}", prompt=same if n < 2 else "") for n in range(6)]
+    pieces += [Piece(n, f"doc:{n}", request=1) for n in (6, 7)]
+    chosen = assign(pieces, seed=seed)
+    assert (0 in chosen) == (1 in chosen) and (6 in chosen) == (7 in chosen)
+
+
 def make(project, chunk, text, **fields) -> Example:
     place = {"evidence_start": 0, "evidence_end": 5} if chunk else {}
     return Example.objects.create(
