@@ -7,6 +7,8 @@ MODEL := $(FTF_MODELS_DIR)/SmolLM2-135M-Instruct/ftf_model.json
 # The settings of .env, when there is one.
 WITH_ENV := $(if $(wildcard .env),.venv/bin/honcho run)
 
+FAST := not model and not browser and not processes
+
 .PHONY: demo run test test-fast test-database test-setup lint format bench model chromium clean
 
 demo: .venv/.installed model            ## three documents to a verified adapter
@@ -18,13 +20,15 @@ run: .venv/.installed                   ## web, workers and reconciler on 127.0.
 	exec .venv/bin/honcho start
 
 test: test-setup                        ## every test
-	$(PY) -m pytest
+	$(PY) -m pytest -q -n auto -m "$(FAST)"
+	$(PY) -m pytest -m "not ($(FAST))"
 
 test-fast: .venv/.installed-dev         ## no model, no browser, no processes that are killed
-	$(PY) -m pytest -q -m "not model and not browser and not processes"
+	$(PY) -m pytest -q -n auto -m "$(FAST)"
 
 test-database: test-setup               ## the tests that depend on the database (DATABASE_URL)
-	$(PY) -m pytest -m "not model and not browser"
+	$(PY) -m pytest -q -n auto -m "$(FAST)"
+	$(PY) -m pytest -m "processes and not model and not browser"
 
 test-setup: .venv/.installed-dev model chromium
 

@@ -115,11 +115,13 @@ class _Cutter:
 
     def spans(self) -> Iterator[tuple[int, int, int]]:
         """Yield start, end and token count of each chunk."""
-        first, done = 0, 0
+        first, done, reached = 0, 0, 0
         while done < len(self.units):
             behind, span = self._fit(first, done)
-            if span is not None:
+            # Nothing but overlap and white space is no chunk of its own.
+            if span is not None and span[1] > reached:
                 yield span
+                reached = span[1]
             first, done = self._next_first(first, behind), behind
 
     def _fit(self, first: int, done: int):

@@ -195,11 +195,11 @@ def finish(job: Job, outcome: Outcome) -> bool:
 
     A job that would wait although the person asked it to stop is cancelled.
     """
-    final = outcome.status not in Job.WAITING
+    final, code = outcome.status not in Job.WAITING, clean.text(outcome.error_code, 40)
     won = _owned(job).update(
         status=outcome.status,
         message=clean.text(outcome.message, 300),
-        error_code=clean.text(outcome.error_code, 40),
+        error_code=code,
         error_text=clean.text(outcome.error_text, ERROR_TEXT_LIMIT),
         result=clean.json_value(outcome.result),
         done=job.done,
@@ -210,7 +210,7 @@ def finish(job: Job, outcome: Outcome) -> bool:
     )
     if won and not final:
         _end_cancelled(job)
-    logger.info("job %s: %s %s", job.pk, outcome.status, outcome.error_code)
+    logger.info("job %s: %s %s", job.pk, outcome.status, code)
     return bool(won)
 
 

@@ -54,6 +54,7 @@ COUNTERS = st.sampled_from([len, words, tokens.TiktokenCounter(), tokens.Approxi
 @example(texts=["a" + "\u0301" * 90], counter=len, size=4, share=0.5)
 @example(texts=["。\u0301"], counter=len, size=1, share=0.0)
 @example(texts=["# A. B\n\n" + "x" * 300 + " " * 300 + "y"], counter=len, size=7, share=0.4)
+@example(texts=["\n# Title\n"], counter=tokens.TiktokenCounter(), size=3, share=0.5)
 def test_whatever_the_text_the_rules_hold(texts, counter, size, share):
     pages = pages_of(*texts)
     overlap = int(size * share)

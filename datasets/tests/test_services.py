@@ -63,7 +63,7 @@ def test_the_ledger_outlives_the_document(project):
 
 
 def test_a_new_attempt_asks_again_what_failed_by_the_servers_fault(project):
-    from datasets.generation.asking import Asking
+    from datasets.generation.asking import reopen_failed
 
     job = Job.objects.create(project=project, kind="generate", status="running")
     file = add_file(project)
@@ -78,7 +78,7 @@ def test_a_new_attempt_asks_again_what_failed_by_the_servers_fault(project):
             strategy="json",
             prompt_version="1",
         )
-    Asking(job=job, client=None, strategy=None, reporter=None, split="")
+    reopen_failed(job)
     states = GenerationRequest.objects.filter(job=job).values_list("state", flat=True)
     assert list(states) == ["planned", "planned", "failed"]
 
@@ -91,7 +91,7 @@ def test_open_requests_of_a_deleted_document_are_closed_with_the_reason(project)
     row = GenerationRequest.objects.create(
         job=job, chunk=None, slot=0, state="planned", strategy="json", prompt_version="1"
     )
-    Asking(job=job, client=None, strategy=None, reporter=None, split="")
+    Asking(job=job, client=None, reporter=None, split="")
     row.refresh_from_db()
     assert (row.state, row.error_class) == ("cancelled", "passage_gone")
     assert ledger(job)["open"] == 0

@@ -2,11 +2,15 @@
 
 import math
 
-from finetuneflow.lib.logs import mask
+from finetuneflow.lib.logs import mask, mask_known
 
 
 def storable(value: str) -> str:
-    """Return `value` with NUL and lone surrogates replaced, and nothing else."""
+    """Return `value` with NUL and lone surrogates replaced, and keys of ours, but no other words.
+
+    For what people wrote; a word of theirs that looks like a key stays.
+    """
+    value = mask_known(value)
     return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 

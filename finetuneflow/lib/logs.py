@@ -25,10 +25,16 @@ def register_secrets(*values: str) -> None:
     _secrets.update(value for value in values if value and len(value) >= 6)
 
 
-def mask(value: str) -> str:
-    """Return `value` with registered secrets and anything that looks like a key replaced."""
+def mask_known(value: str) -> str:
+    """Return `value` with the registered secrets replaced, and nothing else."""
     for known in sorted(_secrets, key=len, reverse=True):
         value = value.replace(known, "***")
+    return value
+
+
+def mask(value: str) -> str:
+    """Return `value` with registered secrets and anything that looks like a key replaced."""
+    value = mask_known(value)
     return _URL_PASSWORD.sub(r"\1***", _KEY.sub(r"\1\2***", value))
 
 
