@@ -97,6 +97,7 @@ def _read_file(file: SourceFile, wanted: dict, counter: TokenCounter, reporter) 
         text = f"{file.original_name}: {error.message}"
         reporter.log(text, level=JobEvent.Level.ERROR, data={"code": error.code})
         return
+    reporter.flush()  # A job cancelled while it cut the text stores nothing more.
     extraction.report["chunking"] = wanted
     if store_chunks(file, extraction, spans):
         _log_file(file, extraction, spans, reporter)

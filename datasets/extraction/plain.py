@@ -8,6 +8,7 @@ from pathlib import Path
 
 import chardet
 
+from datasets.extraction.report import MAX_PAGES
 from datasets.extraction.result import ExtractionError, Parsed
 
 # The UTF-32 mark starts with the UTF-16 one, so it is looked for first.
@@ -39,12 +40,17 @@ def load(path: Path) -> Parsed:
             "save the file as UTF-8 and add it again."
         )
     return Parsed(
-        texts=text.replace("\r\n", "\n").replace("\r", "\n").split("\f"),
+        texts=_pages(text.replace("\r\n", "\n").replace("\r", "\n")),
         parser=f"text, chardet {version('chardet')}",
         warnings=warnings,
         encoding=encoding,
         encoding_confidence=confidence,
     )
+
+
+def _pages(text: str) -> list[str]:
+    """Split at form feeds; a run of them is one, so that it makes no heap of empty pages."""
+    return re.sub(r"\f{3,}", "\f", text).split("\f", MAX_PAGES)
 
 
 def decode(data: bytes) -> tuple[str, str, float, list[str]]:

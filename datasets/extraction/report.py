@@ -6,11 +6,13 @@ from datasets.extraction.result import ExtractionError, Page, Parsed
 
 # NUL cannot be stored in PostgreSQL, lone surrogates not in UTF-8, the rest is invisible.
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+MAX_CHARACTERS, MAX_PAGES = 20_000_000, 20_000
 OCR_HINT = "It looks scanned: run text recognition (OCR) on it and add the result."
 
 
 def build(kind: str, parsed: Parsed) -> tuple[list[Page], dict]:
     """Return the pages and the report that pages show; raise when no page has any text."""
+    _check_amount(parsed.texts)
     warnings = list(parsed.warnings)
     removed = sum(len(_UNSTORABLE.findall(text)) for text in parsed.texts)
     if removed:
@@ -37,6 +39,16 @@ def build(kind: str, parsed: Parsed) -> tuple[list[Page], dict]:
         "warnings": warnings,
     }
     return pages, report
+
+
+def _check_amount(texts: list[str]) -> None:
+    """Refuse what would exhaust the worker, which has no limits of its own."""
+    if len(texts) > MAX_PAGES or sum(map(len, texts)) > MAX_CHARACTERS:
+        raise ExtractionError(
+            "too_much_text",
+            f"The document holds more than {MAX_CHARACTERS // 10**6} million characters "
+            f"or {MAX_PAGES} pages. Split it.",
+        )
 
 
 def _check_any_text(kind: str, pages: list[Page], empty: list[int]) -> None:

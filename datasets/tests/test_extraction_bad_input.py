@@ -244,3 +244,17 @@ def test_a_crash_of_pdfium_hands_the_file_to_pypdf(tmp_path, monkeypatch):
 def test_the_settings_limits_are_enough_for_the_samples():
     limits = {"memory_bytes": 256 * 2**20, "seconds": settings.EXTRACT_SECONDS}
     assert extract(settings.BASE_DIR / "samples" / "handbook.pdf", **limits).pages
+
+
+@pytest.mark.parametrize("text", ["a\f" * 20_001, "word " * 4_000_001])
+def test_more_text_than_the_worker_can_take_is_refused(tmp_path, text):
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    assert code_of(path) == "too_much_text"
+
+
+def test_a_run_of_form_feeds_makes_no_heap_of_pages(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("One." + "\f" * 1_000_000 + "Two.")
+    found = child.read(path, path.name, skip_pdfium=False)
+    assert found["pages"] == ["One.", "Two."]
