@@ -21,6 +21,10 @@ __all__ = ["ledger", "run_generation", "run_preview"]
 logger = logging.getLogger(__name__)
 State = GenerationRequest.State
 DEFAULT_PREVIEW_EXAMPLES = 10
+NO_EVALUATION = (
+    "All examples come from one passage: nothing is left for evaluation. "
+    "Add another document or use smaller passages."
+)
 
 
 def run_preview(
@@ -63,6 +67,9 @@ def run_generation(
             _write_unfinished(job)
         raise
     outcome.result |= _write_dataset(job)
+    if outcome.result["split"]["train"] and not outcome.result["split"]["eval"]:
+        outcome.message += f" {NO_EVALUATION}"
+        outcome.result["no_evaluation"] = NO_EVALUATION
     return outcome
 
 

@@ -643,3 +643,13 @@ def test_a_reply_with_a_nul_in_its_keys_is_stored(make_project, client, monkeypa
     run(new_job(make), client)
     rejected = GenerationRequest.objects.get(pk=seen[0]).rejected
     assert rejected[0]["reason"] == "the key question is there twice with different values"
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_dataset_of_one_passage_says_that_nothing_is_left_for_evaluation(
+    make_project, client, files
+):
+    passages = [[chunk_of(1, 2)], [chunk_of(3, 4)]][:files]
+    job = run(new_job(make_project(*passages, strategy="json")), client)
+    assert ("no_evaluation" in job.result) == (files == 1)
+    assert ("nothing is left for evaluation" in job.message) == (files == 1)
