@@ -30,6 +30,8 @@ def pytest_configure() -> None:
     from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
     django.setup()
+    # Parallel test processes would inherit the name and read the settings before this file.
+    del os.environ["DJANGO_SETTINGS_MODULE"]
     # A third of a second per user otherwise; other processes can still check the password.
     PBKDF2PasswordHasher.iterations = 1
 

@@ -66,6 +66,7 @@ def test_an_unreachable_database_is_503_and_named(tmp_path, unused_tcp_port):
     environment = os.environ | {
         "DATABASE_URL": f"postgres://ftf:hunter2-secret@127.0.0.1:{unused_tcp_port}/ftf",
         "FTF_DATA_DIR": str(tmp_path),
+        "DJANGO_SETTINGS_MODULE": "finetuneflow.settings",
         "FTF_RATE_LIMIT_PER_MINUTE": "1200",
     }
     done = subprocess.run(
