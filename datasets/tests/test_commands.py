@@ -1,22 +1,9 @@
 """chunk_documents and generate_dataset are doors to the services that the pages use."""
 
-import json
-from io import StringIO
-
 import pytest
-from django.core.management import CommandError, call_command
 
 from projects.models import Job
-
-
-def run(*arguments) -> tuple[int, dict]:
-    """Return (exit code, the JSON document) of a command run with --json."""
-    out, code = StringIO(), 0
-    try:
-        call_command(*map(str, arguments), "--json", stdout=out, stderr=StringIO())
-    except CommandError as error:
-        code = error.returncode
-    return code, json.loads(out.getvalue())
+from projects.tests.command_helper import run
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from projects.models import Project, SourceFile
+from projects.tests.command_helper import run
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(*arguments) -> tuple[int, dict]:
-    """Return (exit code, the JSON document) of a command run with --json."""
-    out, code = StringIO(), 0
-    try:
-        call_command(*map(str, arguments), "--json", stdout=out, stderr=StringIO())
-    except CommandError as error:
-        code = error.returncode
-    return code, json.loads(out.getvalue())
 
 
 def test_a_project_is_created_for_its_owner(user):

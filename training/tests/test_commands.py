@@ -1,12 +1,9 @@
 """train and export_run up to the queue; what they wait for needs the model."""
 
-import json
-from io import StringIO
-
 import pytest
-from django.core.management import CommandError, call_command
 
 from projects.models import Job
+from projects.tests.command_helper import run
 from training.models import Export, Run
 from training.tests.run_folders import make_run
 
@@ -14,16 +11,6 @@ from training.tests.run_folders import make_run
 @pytest.fixture(autouse=True)
 def folders(settings, tmp_path):
     settings.PROJECTS_DIR = tmp_path / "projects"
-
-
-def run(*arguments) -> tuple[int, dict]:
-    """Return (exit code, the JSON document) of a command run with --json."""
-    out, code = StringIO(), 0
-    try:
-        call_command(*map(str, arguments), "--json", stdout=out, stderr=StringIO())
-    except CommandError as error:
-        code = error.returncode
-    return code, json.loads(out.getvalue())
 
 
 def test_a_training_is_queued_with_its_settings(project):
