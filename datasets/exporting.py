@@ -23,7 +23,7 @@ _LINE_BREAKS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 def write_splits(project: Project, folder: Path) -> dict:
-    """Write train.jsonl and eval.jsonl into `folder`; rejected examples stay out.
+    """Write train.jsonl and eval.jsonl into `folder`; rejected and deleted examples stay out.
 
     Which example is on which side is read once: however the split changes meanwhile, none is in
     both files or missing from both.
@@ -87,7 +87,7 @@ def _sides(project: Project) -> dict[str, list[int]]:
     """
     examples = Example.objects.filter(project=project, split__in=SPLITS)
     rows = (
-        examples.exclude(review=Example.Review.REJECTED)
+        examples.exclude(review__in=Example.LEFT_OUT)
         .order_by(
             F("chunk__file_id").asc(nulls_last=True),
             F("chunk__index").asc(nulls_last=True),

@@ -76,6 +76,22 @@ class GenerationRequest(models.Model):
         return f"request {self.pk}: {self.state}"
 
 
+class ReviewChange(models.Model):
+    """One decision over several examples, kept so that it can be undone by one UPDATE."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="review_changes")
+    review = models.CharField(max_length=10, help_text="What the examples were changed to.")
+    count = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.count} examples: {self.review}"
+
+
 class Example(models.Model):
     class Split(models.TextChoices):
         NONE = "", "Not split"
@@ -87,6 +103,9 @@ class Example(models.Model):
         PENDING = "pending", "To look at"
         APPROVED = "approved", "Approved"
         REJECTED = "rejected", "Rejected"
+        DELETED = "deleted", "In the bin"
+
+    LEFT_OUT = (Review.REJECTED, Review.DELETED)
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="examples")
     chunk = models.ForeignKey(
@@ -104,6 +123,21 @@ class Example(models.Model):
     token_count = models.PositiveIntegerField(default=0)
     split = models.CharField(max_length=10, choices=Split, default=Split.NONE, blank=True)
     review = models.CharField(max_length=10, choices=Review, default=Review.PENDING)
+    source_file = models.ForeignKey(
+        SourceFile,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="imported_examples",
+        help_text="The ready dataset that the example was imported from.",
+    )
+    source_line = models.PositiveIntegerField(null=True, blank=True)
+    previous_review = models.CharField(
+        max_length=10, blank=True, help_text="What `last_change` replaced; undo puts it back."
+    )
+    last_change = models.ForeignKey(
+        "ReviewChange", on_delete=models.SET_NULL, null=True, blank=True, related_name="examples"
+    )
     flags = models.JSONField(default=list, blank=True)
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the normalised example.")
     original = models.JSONField(default=dict, blank=True, help_text="Values before an edit.")
@@ -111,7 +145,10 @@ class Example(models.Model):
 
     class Meta:
         ordering = ["id"]
-        indexes = [models.Index(fields=["project", "split", "review"])]
+        indexes = [
+            models.Index(fields=["project", "split", "review"]),
+            models.Index(fields=["project", "token_count"]),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["project", "fingerprint"],

@@ -169,7 +169,7 @@ def _piece(row: dict) -> Piece:
         evidence=row["evidence"],
         document=document,
         place=place,
-        counts=row["review"] != Example.Review.REJECTED,
+        counts=row["review"] not in Example.LEFT_OUT,
         prompt=row["prompt"],
         request=row["request_id"],
         fixed="" if document else row["split"],

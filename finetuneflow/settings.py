@@ -69,6 +69,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "finetuneflow.lib.middleware.CompressMiddleware",
     "finetuneflow.lib.middleware.ContentSecurityPolicyMiddleware",
     "finetuneflow.lib.middleware.RequestSizeMiddleware",
     "django.middleware.security.SecurityMiddleware",

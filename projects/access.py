@@ -2,6 +2,7 @@
 
 from django.http import Http404
 
+from projects import facts
 from projects.models import Project
 
 
@@ -19,4 +20,8 @@ def get_owned(model, user, *, owner_path: str = "project__owner", **lookup):
 
 
 def get_project(user, project_id: int) -> Project:
-    return get_owned(Project, user, owner_path="owner", pk=project_id)
+    """Return the project with the counts behind its steps, or raise 404."""
+    found = facts.with_counts(projects_of(user)).filter(pk=project_id).first()
+    if found is None:
+        raise Http404
+    return found

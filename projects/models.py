@@ -30,6 +30,14 @@ class Project(models.Model):
     )
     base_revision = models.CharField(max_length=64, blank=True)
     model_info = models.JSONField(default=dict, blank=True)
+    language = models.CharField(
+        max_length=40, blank=True, help_text="Language of the examples; empty: that of the passage."
+    )
+    instruction = models.TextField(
+        blank=True,
+        max_length=1000,
+        help_text="What the generator is told besides: who the model is for, which tone.",
+    )
     chunk_size = models.PositiveIntegerField(
         default=512, validators=[MinValueValidator(32), MaxValueValidator(8192)]
     )
@@ -40,6 +48,7 @@ class Project(models.Model):
         blank=True,
         help_text="Settings of generation: model, temperature, examples_per_chunk.",
     )
+    archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -73,6 +82,9 @@ class SourceFile(models.Model):
     sha256 = models.CharField(max_length=64)
     size_bytes = models.PositiveBigIntegerField()
     detected_type = models.CharField(max_length=20, blank=True)
+    encoding = models.CharField(
+        max_length=40, blank=True, help_text="Of a text file, as a person chose it; empty: detect."
+    )
     state = models.CharField(max_length=20, choices=State, default=State.UPLOADED)
     report = models.JSONField(default=dict, blank=True, help_text="What extraction found.")
     error_text = models.TextField(blank=True)
@@ -91,6 +103,7 @@ class SourceFile(models.Model):
 class Job(models.Model):
     class Kind(models.TextChoices):
         DOCUMENTS = "documents", "Read documents"
+        IMPORT = "import", "Import dataset"
         PREVIEW = "preview", "Preview"
         GENERATE = "generate", "Generate examples"
         TRAIN = "train", "Train"
@@ -126,6 +139,9 @@ class Job(models.Model):
     total = models.PositiveIntegerField(default=0)
     message = models.CharField(max_length=300, blank=True)
     cancel_requested = models.BooleanField(default=False)
+    finish_requested = models.BooleanField(
+        default=False, help_text="A training shall end at its next step and keep what it has."
+    )
     error_code = models.CharField(max_length=40, blank=True)
     error_text = models.TextField(blank=True)
     params = models.JSONField(default=dict, blank=True)

@@ -3,20 +3,18 @@
 Tables of higher apps are reached by the names of their reverse relations only.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
 
 from django.conf import settings
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max
 from django.db.models.functions import Coalesce, Greatest
 
-from projects import access, queues
-from projects.models import Job, JobEvent, Project, SourceFile
+from projects import access, facts, queues
+from projects.models import Job, JobEvent, Project
 
 LOG_LINES = 300
 OPEN_REQUESTS = ("planned", "sent", "answered")
-TRAINED = (Job.Status.SUCCEEDED, Job.Status.COMPLETED_WITH_ERRORS)
 
 TONES = {
     Job.Status.SUCCEEDED: "good",
@@ -35,92 +33,16 @@ NEXT_ACTION = {
 STARTED_ANEW = (Job.Status.COMPLETED_WITH_ERRORS, Job.Status.CANCELLED)
 
 
-@dataclass
-class Facts:
-    """The counts behind a project's steps."""
-
-    files: int = 0
-    files_read: int = 0
-    files_failed: int = 0
-    pages: int = 0
-    chunks: int = 0
-    splits: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    reviews: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    runs: int = 0
-    trained: int = 0
-    exports: int = 0
-    active: list[Job] = field(default_factory=list)
-
-    @property
-    def examples(self) -> int:
-        """Examples of the dataset; those of the preview do not count."""
-        return sum(count for split, count in self.splits.items() if split != "preview")
-
-
-def facts_of(projects: Iterable[Project]) -> dict[int, Facts]:
-    """Return the facts of each project by its id, in a constant number of queries."""
-    found = {project.pk: Facts() for project in projects}
-    for read in (_read_files, _read_examples, _read_runs, _read_active):
-        read(found)
-    return found
-
-
-def _read_files(found: dict[int, Facts]) -> None:
-    files = SourceFile.objects.filter(project_id__in=found)
-    # Only the number out of the report, which holds a value for every page.
-    for project_id, state, pages in files.values_list("project_id", "state", "report__pages"):
-        facts = found[project_id]
-        facts.files += 1
-        facts.files_read += state == SourceFile.State.EXTRACTED
-        facts.files_failed += state == SourceFile.State.FAILED
-        facts.pages += page_count({"pages": pages})
-    counts = files.values("project_id").annotate(count=Count("chunks")).order_by()
-    for row in counts:
-        found[row["project_id"]].chunks = row["count"]
-
-
 def page_count(report: dict) -> int:
     """Return the number of pages that a file's extraction report states."""
     pages = report.get("pages") or 0
     return pages if isinstance(pages, int) else len(pages)
 
 
-def _read_examples(found: dict[int, Facts]) -> None:
-    rows = (
-        Project.objects.filter(pk__in=found, examples__isnull=False)
-        .values("pk", "examples__split", "examples__review")
-        .annotate(count=Count("examples"))
-        .order_by()
-    )
-    for row in rows:
-        facts = found[row["pk"]]
-        facts.splits[row["examples__split"]] += row["count"]
-        if row["examples__split"] != "preview":
-            facts.reviews[row["examples__review"]] += row["count"]
-
-
-def _read_runs(found: dict[int, Facts]) -> None:
-    trained = Q(runs__job__status__in=TRAINED)
-    rows = Project.objects.filter(pk__in=found).annotate(
-        run_count=Count("runs", distinct=True),
-        trained_count=Count("runs", filter=trained, distinct=True),
-        export_count=Count("runs__exports", filter=Q(runs__exports__sha256__gt=""), distinct=True),
-    )
-    for row in rows.values("pk", "run_count", "trained_count", "export_count").order_by():
-        facts = found[row["pk"]]
-        facts.runs, facts.trained = row["run_count"], row["trained_count"]
-        facts.exports = row["export_count"]
-
-
-def _read_active(found: dict[int, Facts]) -> None:
-    for job in Job.objects.filter(project_id__in=found, status__in=Job.ACTIVE).order_by("pk"):
-        found[job.project_id].active.append(job)
-
-
 def list_projects(user):
     """Return the user's projects, the last active first, with `.active_at`."""
     return (
-        access.projects_of(user)
+        facts.with_counts(access.projects_of(user))
         .annotate(
             active_at=Greatest(
                 "updated_at",

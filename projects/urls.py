@@ -11,6 +11,7 @@ urlpatterns = [
     path("projects/<int:project_id>/task/", views.task, name="task"),
     path("projects/<int:project_id>/rail/", views.rail, name="rail"),
     path("jobs/<int:job_id>/", views.job, name="job"),
+    path("jobs/<int:job_id>/rail/", views.rail_job, name="rail_job"),
     path("jobs/<int:job_id>/cancel/", views.job_cancel, name="job_cancel"),
     path("jobs/<int:job_id>/resume/", views.job_resume, name="job_resume"),
     path("jobs/<int:job_id>/log/", views.job_log, name="job_log"),

@@ -9,6 +9,7 @@ from django_htmx.http import trigger_client_event
 
 from finetuneflow.lib.htmx import is_fragment_request, redirect_to, render_page
 from projects import access, jobs, selectors, services, wizard
+from projects.facts import facts_of
 from projects.forms import ProjectForm, TaskForm
 from projects.models import Job, Project
 from projects.web import page_of, posted, wizard_step
@@ -36,7 +37,7 @@ def project_list(request):
 
 def _rows(projects) -> list[dict]:
     """Return for each project what the list says of it."""
-    facts = selectors.facts_of(projects)
+    facts = facts_of(projects)
     return [
         {
             "project": project,
@@ -98,13 +99,21 @@ def task(request, project: Project):
 
 @require_GET
 def rail(request, project_id: int):
-    """The step rail alone; it asks again while something runs."""
+    """The step rail alone, as it is after a job has ended."""
     project = access.get_project(request.user, project_id)
     slug = request.GET.get("step", "")
     slug = slug if slug in wizard.BY_SLUG else ""
     return render(
         request, "partials/rail.html", {"project": project, "nav": wizard.nav(project, slug)}
     )
+
+
+@require_GET
+def rail_job(request, job_id: int):
+    """The running work in the rail. When it has ended, the page is told to look again."""
+    job = access.get_owned(Job, request.user, pk=job_id)
+    response = render(request, "partials/rail_job.html", {"job": job})
+    return response if job.is_active else trigger_client_event(response, "job-done")
 
 
 @require_GET

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from django.template.defaultfilters import pluralize
 from django.urls import reverse
 
-from projects import selectors
+from projects.facts import Facts, facts_of
 from projects.models import Job, Project
-from projects.selectors import Facts
 
 DONE, OPEN, RUNNING, BLOCKED = "done", "open", "running", "blocked"
 
@@ -30,7 +29,7 @@ class Step:
     is_optional: bool = False
 
     def is_done(self, project: Project) -> bool:
-        return self.finished(project, selectors.facts_of([project])[project.pk])
+        return self.finished(project, facts_of([project])[project.pk])
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ STEPS: tuple[Step, ...] = (
         finished=lambda project, facts: facts.chunks > 0,
         describe=_data,
         missing="Add documents and read them.",
-        kinds=(Job.Kind.DOCUMENTS,),
+        kinds=(Job.Kind.DOCUMENTS, Job.Kind.IMPORT),
     ),
     Step(
         "preview",
@@ -175,7 +174,7 @@ def missing(project: Project, step: Step, facts: Facts) -> list[Step]:
 
 def missing_now(project: Project, step: Step) -> list[Step]:
     """Return `missing` by a fresh look at the data."""
-    return missing(project, step, selectors.facts_of([project])[project.pk])
+    return missing(project, step, facts_of([project])[project.pk])
 
 
 def step_of(job: Job) -> Step | None:
@@ -191,7 +190,7 @@ def next_step(project: Project, facts: Facts) -> Step | None:
 
 def nav(project: Project, slug: str = "") -> Nav:
     """Return the rail of a page: all steps, where `slug` stands, and what that step still needs."""
-    facts = selectors.facts_of([project])[project.pk]
+    facts = facts_of([project])[project.pk]
     steps = [_nav_step(project, step, facts, slug) for step in STEPS]
     lacking = missing(project, BY_SLUG[slug], facts) if slug else []
     place = next((index for index, item in enumerate(steps) if item.is_current), None)

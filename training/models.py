@@ -21,6 +21,9 @@ class Run(models.Model):
     estimate_bytes = models.BigIntegerField(null=True, blank=True)
     peak_bytes = models.BigIntegerField(null=True, blank=True, help_text="Measured.")
     metrics = models.JSONField(default=dict, blank=True)
+    live = models.JSONField(
+        default=dict, blank=True, help_text="The newest numbers and a thinned curve, while it runs."
+    )
     samples = models.JSONField(default=list, blank=True, help_text="Answers before and after.")
     events_offset = models.BigIntegerField(
         default=0, help_text="How many bytes of events.jsonl are already in the database."

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.utils.safestring import SafeString, mark_safe
 
+from projects.facts import TRAINED
 from projects.models import Job, JobEvent, Project
-from projects.selectors import TRAINED
 from training import curves, hub, report
 from training.models import Export, Run
 
@@ -51,8 +51,8 @@ def trained_runs(project: Project):
 
 
 def trainable_counts(project: Project) -> dict:
-    """Return how many examples a training would use now; rejected ones are left out."""
-    examples = project.examples.exclude(review="rejected")
+    """Return how many examples a training would use now; left out: rejected, in the bin."""
+    examples = project.examples.exclude(review__in=("rejected", "deleted"))
     return {split: examples.filter(split=split).count() for split in ("train", "eval")}
 
 

@@ -8,8 +8,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from finetuneflow.lib import storage
 from finetuneflow.lib.htmx import redirect_to, render_page
 from projects import access, wizard
+from projects.facts import TRAINED
 from projects.models import Job, Project
-from projects.selectors import TRAINED, latest_job, log_lines
+from projects.selectors import latest_job, log_lines
 from projects.web import page_of, posted, start, wizard_step
 from training import hardware as machine
 from training import hub, selectors, services

@@ -6,11 +6,13 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.cache import cache
 from django.http import HttpResponse, HttpResponseRedirect
+from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
 from finetuneflow.lib.storage import shown_size
 
+COMPRESSED = {"text/html", "text/css", "text/javascript", "image/svg+xml", "application/json"}
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
@@ -27,6 +29,16 @@ class ContentSecurityPolicyMiddleware:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return response
+
+
+class CompressMiddleware(GZipMiddleware):
+    """Compresses pages, styles and scripts; files to download keep their bytes and their length."""
+
+    def process_response(self, request, response):
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        if kind not in COMPRESSED or response.headers.get("Content-Disposition"):
+            return response
+        return super().process_response(request, response)
 
 
 class RequestSizeMiddleware:

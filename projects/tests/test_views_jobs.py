@@ -175,6 +175,19 @@ def test_the_rail_shows_that_work_goes_on_and_asks_again(ada, job, project):
     assert "every 5s" not in ada.get(url, headers=HTMX).content.decode()
 
 
+def test_the_running_step_asks_for_itself_alone_and_less_often_when_queued(ada, job):
+    url = reverse("projects:rail_job", args=[job.pk])
+    response = ada.get(url, headers=HTMX)
+    assert "every 5s" in response.content.decode()
+    assert "<ol>" not in response.content.decode()
+    change(job, status=Job.Status.QUEUED)
+    assert "every 10s" in ada.get(url, headers=HTMX).content.decode()
+    change(job, status=Job.Status.SUCCEEDED)
+    response = ada.get(url, headers=HTMX)
+    assert "every" not in response.content.decode()
+    assert "job-done" in response.headers["HX-Trigger"]
+
+
 def test_the_top_bar_says_which_worker_is_missing(ada):
     url = reverse("projects:workers")
     assert "no worker is running" in ada.get(url).content.decode()
