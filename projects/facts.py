@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.db.models import Count, IntegerField, OuterRef, Q, Subquery, Sum
-from django.db.models.fields.json import KT
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 
 from projects.models import Job, Project, SourceFile
@@ -51,7 +51,7 @@ _COUNTS = {
     "files_read": Count("files", filter=Q(files__state=_STATE.EXTRACTED)),
     "files_failed": Count("files", filter=Q(files__state=_STATE.FAILED)),
     # Only the number out of the report, which holds a value for every page.
-    "pages": Sum(Cast(KT("files__report__pages"), IntegerField())),
+    "pages": Sum(Cast(KeyTextTransform("pages", "files__report"), IntegerField())),
     "chunks": Count("files__chunks"),
     "runs": Count("runs"),
     "trained": Count("runs", filter=Q(runs__job__status__in=TRAINED)),
