@@ -29,19 +29,25 @@ class Material:
         return str(self.config.get("base_model_id") or self.config.get("base_model") or "")
 
 
-def check(folder: Path, reporter: jobs.Reporter) -> dict[str, str]:
-    """Return {name: SHA-256} of the run's files, each compared with the manifest.
-
-    Raises `JobFailed`: no_artifact, tampered.
-    """
+def listed(folder: Path) -> dict[str, str]:
+    """Return {name: SHA-256} as the run's manifest says, unchecked; raises `JobFailed`."""
     try:
-        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        expected = {name: str(entry["sha256"]) for name, entry in listed.items()}
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        expected = {name: str(entry["sha256"]) for name, entry in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise _no_artifact("its manifest is missing or cannot be read") from None
     missing = [name for name in NEEDED if name not in expected]
     if missing:
         raise _no_artifact(f"{', '.join(missing)} is not in its manifest")
+    return expected
+
+
+def check(folder: Path, reporter: jobs.Reporter) -> dict[str, str]:
+    """Return {name: SHA-256} of the run's files, each compared with the manifest.
+
+    Raises `JobFailed`: no_artifact, tampered.
+    """
+    expected = listed(folder)
     for number, (name, sha256) in enumerate(expected.items()):
         reporter(number, 2 * len(expected), f"Checking {Path(name).name}")
         _check_file(folder, name, sha256)

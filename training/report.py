@@ -6,6 +6,7 @@ Every value goes through `training.markdown`, which makes it inert.
 import contextlib
 import math
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -34,24 +35,41 @@ def render_card(run: Run, material: Material) -> str:
     return markdown.render("card.md.jinja", **_context(run, material), tags=tags)
 
 
-def verdict(before: dict, after: dict, eval_rows: int) -> str:
-    """Return one honest sentence or two about what the evaluation loss says."""
+@dataclass(frozen=True)
+class Verdict:
+    """What the evaluation loss says: a few words, why, and the colour (good, warn, bad or "")."""
+
+    word: str
+    text: str
+    tone: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.word} {self.text}"
+
+
+def judge(before: dict, after: dict, eval_rows: int) -> Verdict:
+    """Compare the evaluation loss before and after; below CLEAR_CHANGE nothing is claimed."""
     first, last = before.get("eval_loss"), after.get("eval_loss")
     if not (_is_finite(first) and _is_finite(last)):
-        return "Whether the model became better was not measured."
+        return Verdict("Not measured.", "Whether the model became better was not measured.")
     change = (last - first) / first if first else 0.0
+    few = f" Only {eval_rows} examples were measured: few, so take it as a hint."
+    few = few if eval_rows < FEW_ROWS else ""
     if abs(change) < CLEAR_CHANGE:
-        said = f"No clear change: the evaluation loss went from {first:.3f} to {last:.3f}."
-    else:
-        word = "Better" if change < 0 else "Worse"
-        said = (
-            f"{word} than before on questions that were not trained: the evaluation loss "
-            f"{'fell' if change < 0 else 'rose'} from {first:.3f} to {last:.3f} "
-            f"({change:+.0%})."
-        )
-    if eval_rows < FEW_ROWS:
-        said += f" Only {eval_rows} examples were measured: few, so take it as a hint."
-    return said
+        text = f"The evaluation loss went from {first:.3f} to {last:.3f}.{few}"
+        return Verdict("No clear change.", text, "warn")
+    text = (
+        f"On questions that were not trained the evaluation loss "
+        f"{'fell' if change < 0 else 'rose'} from {first:.3f} to {last:.3f} ({change:+.0%}).{few}"
+    )
+    if change < 0:
+        return Verdict("Better than before.", text, "good")
+    return Verdict("Worse than before.", text, "bad")
+
+
+def verdict(before: dict, after: dict, eval_rows: int) -> str:
+    """Return the verdict as one or two honest sentences."""
+    return str(judge(before, after, eval_rows))
 
 
 def _is_finite(value) -> bool:

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.utils.safestring import SafeString, mark_safe
 
-from projects.facts import TRAINED
-from projects.models import Job, JobEvent, Project
+from projects.models import JobEvent, Project
 from training import curves, hub, report
-from training.models import Export, Run
+from training.models import Run
 
 TABLE_ROWS = 200
 
@@ -45,19 +44,10 @@ def runs_of(project: Project):
     return Run.objects.filter(project=project).select_related("job")
 
 
-def trained_runs(project: Project):
-    """Return the runs that have an adapter to export."""
-    return runs_of(project).filter(job__status__in=TRAINED)
-
-
 def trainable_counts(project: Project) -> dict:
     """Return how many examples a training would use now; left out: rejected, in the bin."""
     examples = project.examples.exclude(review__in=("rejected", "deleted"))
     return {split: examples.filter(split=split).count() for split in ("train", "eval")}
-
-
-def exports_of(project: Project):
-    return Export.objects.filter(run__project=project).select_related("run")
 
 
 def history(run: Run) -> list[dict]:
@@ -103,12 +93,3 @@ def run_state(run: Run) -> dict:
 
 def _last(rows: list[dict], key: str) -> float | None:
     return next((row[key] for row in reversed(rows) if row.get(key) is not None), None)
-
-
-def export_jobs(project: Project) -> dict[int, Job]:
-    """Return the newest job of each export, by the export's id."""
-    kinds = [Job.Kind.EXPORT, Job.Kind.VERIFY]
-    found: dict[int, Job] = {}
-    for job in Job.objects.filter(project=project, kind__in=kinds).order_by("pk"):
-        found[job.params.get("export")] = job
-    return found

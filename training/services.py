@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import transaction
 
+from finetuneflow.lib import storage
 from projects import jobs
 from projects.models import Job, Project
 from training.models import Export, Run
@@ -35,6 +36,26 @@ def start_export(*, run: Run) -> Job:
             func="training.tasks.export",
             params={"export": export.pk},
         )
+
+
+def delete_export(*, export: Export) -> bool:
+    """Delete the archive, row first, then the zip; False while it is built or checked."""
+    project = export.run.project
+    busy = Job.objects.filter(
+        project=project,
+        kind__in=(Job.Kind.EXPORT, Job.Kind.VERIFY),
+        status__in=Job.ACTIVE,
+        params__export=export.pk,
+    )
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=project.pk)
+        if busy.exists():
+            return False
+        name = export.file_name
+        export.delete()
+    if name:
+        storage.safe_path(exports_folder(project), name).unlink(missing_ok=True)
+    return True
 
 
 def start_verification(*, export: Export) -> Job:

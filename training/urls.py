@@ -1,16 +1,18 @@
 from django.urls import path
 
-from training import views
+from training import export_views, views
 
 app_name = "training"
 urlpatterns = [
     path("projects/<int:project_id>/model/", views.model, name="model"),
     path("projects/<int:project_id>/hardware/", views.hardware, name="hardware"),
     path("projects/<int:project_id>/train/", views.train, name="train"),
-    path("projects/<int:project_id>/export/", views.export, name="export"),
+    path("projects/<int:project_id>/export/", export_views.export, name="export"),
     path("runs/<int:run_id>/", views.run, name="run"),
     path("runs/<int:run_id>/numbers/", views.run_numbers, name="run_numbers"),
-    path("runs/<int:run_id>/export/", views.build_export, name="build_export"),
-    path("exports/<int:export_id>/verify/", views.verify, name="verify"),
-    path("exports/<int:export_id>/download/", views.download, name="download"),
+    path("runs/<int:run_id>/export/", export_views.build_export, name="build_export"),
+    path("runs/<int:run_id>/report/", export_views.report, name="report"),
+    path("exports/<int:export_id>/delete/", export_views.delete_export, name="delete_export"),
+    path("exports/<int:export_id>/verify/", export_views.verify, name="verify"),
+    path("exports/<int:export_id>/download/", export_views.download, name="download"),
 ]

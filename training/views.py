@@ -1,21 +1,18 @@
 """Pages of the base model, the hardware, runs and exports."""
 
 from django.contrib import messages
-from django.http import FileResponse, Http404
 from django.shortcuts import render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
-from finetuneflow.lib import storage
 from finetuneflow.lib.htmx import redirect_to, render_page
 from projects import access, wizard
-from projects.facts import TRAINED
 from projects.models import Job, Project
 from projects.selectors import latest_job, log_lines
 from projects.web import page_of, posted, start, wizard_step
 from training import hardware as machine
 from training import hub, selectors, services
 from training.forms import ModelForm, TrainingForm
-from training.models import Export, Run
+from training.models import Run
 
 
 @require_http_methods(["GET", "POST"])
@@ -100,57 +97,3 @@ def run_numbers(request, run_id: int):
     run = access.get_owned(Run, request.user, pk=run_id)
     context = {"run": run, "state": selectors.run_state(run)}
     return render(request, "training/partials/numbers.html", context)
-
-
-@require_GET
-@wizard_step("export")
-def export(request, project: Project):
-    jobs = selectors.export_jobs(project)
-    page = page_of(request, selectors.exports_of(project))
-    context = {
-        "project": project,
-        "nav": wizard.nav(project, "export"),
-        "runs": selectors.trained_runs(project),
-        "page": page,
-        "exports": [{"export": item, "job": jobs.get(item.pk)} for item in page],
-        "job": latest_job(project, Job.Kind.EXPORT, Job.Kind.VERIFY),
-    }
-    return render_page(request, "training/export.html", "training/partials/exports.html", context)
-
-
-@require_POST
-def build_export(request, run_id: int):
-    run = access.get_owned(Run, request.user, pk=run_id)
-    if run.job and run.job.status in TRAINED:
-        start(request, services.start_export, run=run)
-    else:
-        messages.warning(request, "This run has not finished. Train first, then build the archive.")
-    return redirect_to(request, "training:export", run.project_id)
-
-
-@require_POST
-def verify(request, export_id: int):
-    export = _owned_export(request, export_id)
-    if export.is_ready:
-        start(request, services.start_verification, export=export)
-    else:
-        messages.warning(request, "There is no built archive to check. Build it first.")
-    return redirect_to(request, "training:export", export.run.project_id)
-
-
-def _owned_export(request, export_id: int) -> Export:
-    return access.get_owned(Export, request.user, owner_path="run__project__owner", pk=export_id)
-
-
-@require_GET
-def download(request, export_id: int):
-    """The zip, to its owner. A missing file is 404 like a missing row."""
-    export = _owned_export(request, export_id)
-    if not export.is_ready:
-        raise Http404
-    folder = services.exports_folder(export.run.project)
-    try:
-        file = storage.safe_path(folder, export.file_name).open("rb")
-    except (storage.UnsafePath, FileNotFoundError) as error:
-        raise Http404 from error
-    return FileResponse(file, as_attachment=True, filename=export.file_name)

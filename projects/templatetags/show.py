@@ -26,7 +26,7 @@ def show_workers() -> dict:
 @register.filter
 def duration(seconds: float | None) -> str:
     """Return seconds as words with two units at most: "12 s", "4 min 10 s", "2 h 5 min"."""
-    if seconds is None:
+    if not isinstance(seconds, int | float):
         return ""
     whole = round(seconds)
     if whole < 60:

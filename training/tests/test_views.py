@@ -333,83 +333,13 @@ def test_a_run_whose_job_is_gone_can_still_be_read(ada, run):
     assert "0.7412" in ada.get(address("run", run)).content.decode()
 
 
-def test_an_archive_is_built_only_of_a_finished_run(ada, run):
-    url = address("build_export", run)
-    assert "has not finished" in ada.post(url, follow=True).content.decode()
-    assert not Export.objects.exists()
-    finish(run)
-    ada.post(url)
-    job = Job.objects.get(kind=Job.Kind.EXPORT)
-    assert job.params == {"export": Export.objects.get().pk}
-    assert "being built" in ada.get(address("export", run.project)).content.decode()
-
-
-def test_building_twice_makes_one_archive(ada, run):
-    finish(run)
-    for _ in range(2):
-        page = ada.post(address("build_export", run), follow=True).content.decode()
-    assert "already under way" in page
-    assert Export.objects.count() == 1
-
-
-@pytest.mark.parametrize(
-    ("verification", "text"),
-    [
-        ({}, "not verified yet"),
-        ({"ok": True, "problems": [], "eval_loss": 0.5, "expected": 0.5}, "0.5000"),
-        ({"ok": False, "problems": ["The loss differs."]}, "The loss differs."),
-    ],
-)
-def test_the_export_page_says_whether_the_archive_was_verified(verification, text, ada, export):
-    Export.objects.update(verification=verification)
-    page = ada.get(address("export", export.run.project)).content.decode()
-    assert text in page
-    assert ("Check it" in page) == (not verification.get("ok"))
-
-
-def test_an_archive_can_be_checked_again(ada, export):
-    ada.post(address("verify", export))
-    assert Job.objects.get(kind=Job.Kind.VERIFY).params == {"export": export.pk}
-    Export.objects.update(sha256="")
-    Job.objects.all().delete()
-    assert "no built archive" in ada.post(address("verify", export), follow=True).content.decode()
-    assert not Job.objects.exists()
-
-
-def test_the_owner_downloads_the_archive(ada, export):
-    response = ada.get(address("download", export))
-    assert b"".join(response.streaming_content) == b"the zip!"
-    assert response.headers["Content-Disposition"] == 'attachment; filename="7.zip"'
-
-
-def test_nobody_else_downloads_it(client, stranger, export):
-    assert client.get(address("download", export)).url.startswith(reverse("login"))
-    client.force_login(stranger)
-    assert client.get(address("download", export)).status_code == 404
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"sha256": ""},
-        {"file_name": "gone.zip"},
-        {"file_name": "../../db.sqlite3"},
-        {"file_name": ""},
-    ],
-)
-def test_what_is_not_ready_or_not_there_is_404(fields, ada, export):
-    Export.objects.update(**fields)
-    assert ada.get(address("download", export)).status_code == 404
-
-
-@pytest.mark.parametrize("name", ["train", "export"])
+@pytest.mark.parametrize("name", ["train"])
 def test_a_page_takes_as_many_queries_for_twenty_runs_as_for_two(name, ada, project, dataset):
     counts = []
     for upto in (2, 20):
         while Run.objects.count() < upto:
             job = Job.objects.create(project=project, kind="train", status="succeeded")
-            made = Run.objects.create(project=project, job=job)
-            Export.objects.create(run=made, sha256="f", file_name="a.zip")
+            Run.objects.create(project=project, job=job)
         with CaptureQueriesContext(connection) as queries:
             ada.get(address(name, project))
         counts.append(len(queries))
