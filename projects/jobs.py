@@ -45,6 +45,9 @@ NOT_BESIDE = {
     Job.Kind.GENERATE: (Job.Kind.DOCUMENTS,),
 }
 
+# A training needs a run of its own, an export its archive: they begin on their pages.
+REPEATABLE = (Job.Kind.DOCUMENTS, Job.Kind.PREVIEW, Job.Kind.GENERATE, Job.Kind.VERIFY)
+
 
 class JobAlreadyActive(Exception):
     """Another job of this kind is queued or running for the project; `.job` is that one."""
@@ -52,6 +55,10 @@ class JobAlreadyActive(Exception):
     def __init__(self, job: Job) -> None:
         super().__init__(f"{job.get_kind_display()} is already under way.")
         self.job = job
+
+
+class NotRepeatable(Exception):
+    """A job of this kind cannot be queued anew from its row alone; the text says what to do."""
 
 
 class JobFailed(Exception):
@@ -243,6 +250,34 @@ def resume(job: Job) -> bool:
     not resumable any more, or when a job is active that it cannot run beside.
     """
     return _queue_again(job, Job.RESUMABLE, "Resumed.", attempt=0, cancel_requested=False)
+
+
+def run_again(job: Job) -> Job:
+    """Let a job that rests or has ended do its work once more; return the job that does it.
+
+    One that can go on is resumed; another is queued anew with the same parameters. Raises
+    `JobAlreadyActive`, or `NotRepeatable` when only its own page can start such a job.
+    """
+    if job.is_active:
+        raise JobAlreadyActive(job)
+    if job.status in Job.RESUMABLE:
+        if resume(job):
+            job.refresh_from_db()
+            return job
+        raise JobAlreadyActive(_active_beside(job) or job)
+    if job.kind not in REPEATABLE:
+        raise NotRepeatable(
+            f"{job} has ended, and another {job.get_kind_display().lower()} needs more than its "
+            "row. Start it on the project's own page."
+        )
+    return enqueue(
+        project=job.project, kind=job.kind, func=job.func, params=job.params, queue=job.queue
+    )
+
+
+def _active_beside(job: Job) -> Job | None:
+    kinds = (job.kind, *NOT_BESIDE.get(job.kind, ()))
+    return Job.objects.filter(project=job.project_id, kind__in=kinds, status__in=Job.ACTIVE).first()
 
 
 def _queue_again(job: Job, states: Iterable[str], text: str, **changes) -> bool:
