@@ -18,7 +18,8 @@ os.environ["FTF_DATA_DIR"] = _data
 # Here and not in pyproject.toml: from there the settings would be read before this file.
 os.environ["DJANGO_SETTINGS_MODULE"] = "finetuneflow.settings"
 os.environ["FTF_RATE_LIMIT_PER_MINUTE"] = "0"
-os.environ["FTF_LOGIN_LIMIT_PER_MINUTE"] = "0"
+for name in ("LOGIN", "UPLOAD", "PREVIEW", "START"):
+    os.environ[f"FTF_{name}_LIMIT_PER_MINUTE"] = "0"
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's sync API runs an event loop.
 for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OLLAMA_API_KEY", "FTF_LLM_MODEL"):
     os.environ.pop(name, None)

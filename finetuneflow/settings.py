@@ -4,6 +4,7 @@ import fcntl
 import os
 import secrets as token_source
 import zoneinfo
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,6 +61,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "django_htmx",
     "django_q",
     "finetuneflow.apps.FineTuneFlowConfig",
@@ -84,6 +86,7 @@ MIDDLEWARE = [
     "finetuneflow.lib.middleware.RateLimitMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "finetuneflow.urls"
@@ -129,6 +132,10 @@ def _database() -> dict:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -141,6 +148,20 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "projects:list"
 LOGOUT_REDIRECT_URL = "login"
+
+# Guessing one password: counted in the database for each name and client, by all processes.
+LOGIN_FAILURES = env.integer("FTF_LOGIN_FAILURES", 5, minimum=0)
+LOGIN_PAUSE_MINUTES = env.integer("FTF_LOGIN_PAUSE_MINUTES", 15, minimum=1)
+AXES_ENABLED = LOGIN_FAILURES > 0
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(minutes=LOGIN_PAUSE_MINUTES)
+# Not the name alone: anybody could then keep its owner out.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_CALLABLE = "finetuneflow.lib.refusals.locked_out"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
 
 
 def _time_zone() -> str:
@@ -177,7 +198,13 @@ X_FRAME_OPTIONS = "DENY"
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 RATE_LIMIT_PER_MINUTE = env.integer("FTF_RATE_LIMIT_PER_MINUTE", 1200, minimum=0)
-LOGIN_LIMIT_PER_MINUTE = env.integer("FTF_LOGIN_LIMIT_PER_MINUTE", 10, minimum=0)
+# What costs more than a page, for each account (logins: for each client); see lib/limits.py.
+LIMITS_PER_MINUTE = {
+    "login": env.integer("FTF_LOGIN_LIMIT_PER_MINUTE", 10, minimum=0),
+    "upload": env.integer("FTF_UPLOAD_LIMIT_PER_MINUTE", 120, minimum=0),
+    "preview": env.integer("FTF_PREVIEW_LIMIT_PER_MINUTE", 10, minimum=0),
+    "start": env.integer("FTF_START_LIMIT_PER_MINUTE", 30, minimum=0),
+}
 
 # Uploads and storage
 MAX_UPLOAD_BYTES = env.integer("FTF_MAX_UPLOAD_MB", 100, minimum=1) * 1024 * 1024

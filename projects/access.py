@@ -1,4 +1,7 @@
-"""Who may see what. A stranger gets 404: the existence of a project is nobody else's business."""
+"""Who may see what: staff everything, everybody else their own.
+
+A stranger gets 404: the existence of a project is nobody else's business.
+"""
 
 from django.http import Http404
 
@@ -7,13 +10,13 @@ from projects.models import Project
 
 
 def projects_of(user):
-    """Return the projects that `user` may see: their own."""
-    return Project.objects.filter(owner=user)
+    """Return the projects that `user` may see."""
+    return _visible(Project, user, "owner")
 
 
 def get_owned(model, user, *, owner_path: str = "project__owner", **lookup):
-    """Return the object of `model` that belongs to `user` along `owner_path`, or raise 404."""
-    found = model.objects.filter(**{owner_path: user}, **lookup).first()
+    """Return the object of `model` whose owner along `owner_path` is `user`, or raise 404."""
+    found = _visible(model, user, owner_path).filter(**lookup).first()
     if found is None:
         raise Http404
     return found
@@ -25,3 +28,7 @@ def get_project(user, project_id: int) -> Project:
     if found is None:
         raise Http404
     return found
+
+
+def _visible(model, user, owner_path: str):
+    return model.objects.all() if user.is_staff else model.objects.filter(**{owner_path: user})

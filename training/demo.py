@@ -16,7 +16,6 @@ from pathlib import Path
 
 import httpx
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db.models import Count
 
 from datasets import services as dataset_services
@@ -114,8 +113,7 @@ class Demo:
             raise DemoFailed(f"The workers did not start: see {_log('default').parent}.")
 
     def _create(self) -> Project:
-        name, _ = accounts.ensure_admin()
-        owner = get_user_model().objects.get_by_natural_key(name)
+        owner = accounts.ensure_owner()
         number = Project.objects.filter(owner=owner, name__startswith="Demo").count() + 1
         project = project_services.create_project(
             owner=owner, name=f"Demo {number}", base_model=MODEL

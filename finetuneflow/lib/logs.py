@@ -110,6 +110,8 @@ def config(*, level: str, log_format: str) -> dict:
                 "level": "ERROR",
                 "propagate": False,
             },
+            # Several lines for each login otherwise; failures and pauses are warnings.
+            "axes": {"level": "WARNING"},
             "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},

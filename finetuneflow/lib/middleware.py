@@ -1,20 +1,18 @@
 """Security headers, limits of requests, and logins that htmx can follow."""
 
-import time
-
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.core.cache import cache
 from django.http import HttpResponse, HttpResponseRedirect
 from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
+from finetuneflow.lib import limits, refusals
 from finetuneflow.lib.storage import shown_size
 
 COMPRESSED = {"text/html", "text/css", "text/javascript", "image/svg+xml", "application/json"}
 CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "default-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
 
@@ -61,7 +59,7 @@ class RequestSizeMiddleware:
             f"This is more than {shown_size(limit)} in one request, the limit here. "
             "Nothing was stored. Go back and send fewer files at once."
         )
-        return HttpResponse(text, status=413, content_type="text/plain; charset=utf-8")
+        return refusals.refuse(request, 413, text)
 
 
 def _content_length(request) -> int:
@@ -96,44 +94,29 @@ def _login_url(request, url: str) -> str:
 
 
 class RateLimitMiddleware:
-    """Limits requests per minute and client, and login attempts more strictly; 429 beyond.
-
-    Counts live in the process's memory: with several web processes the limit is per process.
-    """
+    """Limits requests per minute and person, and more strictly those that cost more (`limits`)."""
 
     def __init__(self, get_response) -> None:
         self.get_response = get_response
 
     def __call__(self, request):
-        wait = self._seconds_to_wait(request)
-        if wait is None:
-            return self.get_response(request)
-        text = f"Too many requests. Try again in {wait} seconds."
-        return HttpResponse(text, status=429, headers={"Retry-After": str(wait)})
-
-    def _seconds_to_wait(self, request) -> int | None:
         if request.path == "/health":
+            return self.get_response(request)
+        refused = _refusal(request, "all", settings.RATE_LIMIT_PER_MINUTE)
+        return refused or self.get_response(request)
+
+    def process_view(self, request, view, arguments, keywords):
+        group = limits.GROUP_OF.get(request.resolver_match.view_name)
+        if group is None or request.method != "POST":
             return None
-        who = (
-            request.user.pk
-            if request.user.is_authenticated
-            else request.META.get("REMOTE_ADDR", "")
-        )
-        limits = [("all", settings.RATE_LIMIT_PER_MINUTE)]
-        if request.method == "POST" and "login" in request.path:
-            limits.append(("login", settings.LOGIN_LIMIT_PER_MINUTE))
-        minute, second = divmod(int(time.time()), 60)
-        for name, limit in limits:
-            key = f"rate:{name}:{who}:{minute}"
-            if limit and _count(key) > limit:
-                return 60 - second
+        return _refusal(request, group, limits.limit_of(group))
+
+
+def _refusal(request, group: str, limit: int) -> HttpResponse | None:
+    """Count the request; return the answer to one too many. A person is an account or a client."""
+    is_known = request.user.is_authenticated
+    who = request.user.pk if is_known else request.META.get("REMOTE_ADDR", "")
+    seconds = limits.seconds_to_wait(group, who, limit)
+    if seconds is None:
         return None
-
-
-def _count(key: str) -> int:
-    """Count one more request under `key`, which lives for a minute."""
-    cache.add(key, 0, 60)
-    try:
-        return cache.incr(key)
-    except ValueError:  # The minute ended between the two calls.
-        return 1
+    return refusals.too_many(request, limits.sentence(group, seconds), seconds)

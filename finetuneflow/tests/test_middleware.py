@@ -10,7 +10,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client
 from django.urls import include, path
 
-from finetuneflow.lib import middleware
+from finetuneflow.lib import limits
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 HTMX = {"HX-Request": "true"}
@@ -58,7 +58,7 @@ def client():
 @pytest.fixture
 def few_requests(settings):
     settings.RATE_LIMIT_PER_MINUTE = 3
-    settings.LOGIN_LIMIT_PER_MINUTE = 2
+    settings.LIMITS_PER_MINUTE = {"login": 2, "upload": 2, "preview": 1, "start": 1}
     cache.clear()
     yield
     cache.clear()
@@ -75,7 +75,7 @@ def clock(monkeypatch):
             return self.now
 
     clock = Clock()
-    monkeypatch.setattr(middleware, "time", clock)
+    monkeypatch.setattr(limits, "time", clock)
     return clock
 
 
@@ -173,14 +173,51 @@ def test_health_is_never_limited_and_zero_means_no_limit(client, few_requests, s
     assert {client.get("/public").status_code for _ in range(6)} == {200}
 
 
-@pytest.mark.parametrize("address", ["/login/", "/admin/login/"])
-def test_guessing_passwords_is_limited_more_strictly(address, few_requests, clock, settings, user):
+def test_an_address_that_tries_many_names_is_slowed_at_every_door(
+    few_requests, clock, settings, user
+):
     settings.RATE_LIMIT_PER_MINUTE = 0
     client = Client()
-    guess = {"username": "ada", "password": "wrong"}
-    statuses = [client.post(address, guess).status_code for _ in range(3)]
-    assert statuses[-1] == 429 and 429 not in statuses[:-1]
-    assert client.get("/public").status_code == 200
+    doors = ("/login/", "/admin/login/", "/login/")
+    answers = [
+        client.post(door, {"username": f"name-{door}", "password": "wrong"}) for door in doors
+    ]
+    assert [answer.status_code == 429 for answer in answers] == [False, False, True]
+    assert "attempts to sign in" in answers[-1].content.decode()
+    assert client.get("/login/").status_code == 200
+
+
+def test_a_start_too_many_is_refused_with_a_page_and_counts_for_one_account(
+    few_requests, clock, settings, project, stranger
+):
+    settings.RATE_LIMIT_PER_MINUTE = 0
+    client, address = Client(), f"/projects/{project.pk}/data/read/"
+    client.force_login(project.owner)
+    assert client.post(address).status_code == 302
+    refused = client.post(address)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "40")
+    assert "Too many jobs were started within a minute" in refused.content.decode()
+    assert "<h1>" in refused.content.decode()
+    assert client.get(f"/projects/{project.pk}/data/").status_code == 200
+    client.force_login(stranger)
+    assert client.post(address).status_code == 404
+    clock.now += 40
+    client.force_login(project.owner)
+    assert client.post(address).status_code == 302
+
+
+def test_htmx_gets_the_sentence_alone(few_requests, clock, settings, project):
+    settings.RATE_LIMIT_PER_MINUTE = 0
+    client, address = Client(), f"/projects/{project.pk}/data/read/"
+    client.force_login(project.owner)
+    refused = [client.post(address, headers=HTMX) for _ in range(2)][1]
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "40")
+    assert refused.headers["Content-Type"].startswith("text/plain")
+    assert refused.content.decode().endswith("wait 40 seconds, then try again.")
+
+
+def test_each_group_has_its_limit(settings):
+    assert set(limits.GROUPS) == set(settings.LIMITS_PER_MINUTE) == set(limits.TOO_MANY)
 
 
 class Untouchable:
@@ -199,13 +236,13 @@ def send(client, size, **cookies):
     return client.post("/upload", content_type="multipart/form-data; boundary=x", **announced)
 
 
-def test_a_body_over_the_limit_is_refused_unread_with_a_plain_sentence(settings):
+def test_a_body_over_the_limit_is_refused_unread_with_a_page(settings):
     client = Client()
     settings.MAX_REQUEST_BYTES = 10 * 2**20
     response = send(client, 10 * 2**20 + 1, sessionid="anything")
     assert response.status_code == 413
     assert "more than 10 MB in one request" in response.content.decode()
-    assert response.headers["Content-Type"].startswith("text/plain")
+    assert "<h1>" in response.content.decode()
     assert "Content-Security-Policy" in response.headers
     with pytest.raises(AssertionError, match="the body was read"):
         send(client, 10 * 2**20, sessionid="anything")

@@ -1,4 +1,5 @@
-"""Whose is it? Strangers get the same 404 for what is not theirs as for what does not exist."""
+"""Whose is it? Staff see everything. Strangers get the same 404 for what is not theirs as for what
+does not exist."""
 
 import pytest
 from django.http import Http404
@@ -28,18 +29,22 @@ def test_a_strangers_project_and_one_that_does_not_exist_are_the_same_404(projec
     assert messages[0] == messages[1]
 
 
-def test_an_administrator_is_a_stranger_too(project, admin_user):
-    with pytest.raises(Http404):
-        access.get_project(admin_user, project.pk)
+def test_staff_see_the_projects_of_everybody(project, admin_user):
+    mine = services.create_project(owner=admin_user, name="Mine")
+    assert set(access.projects_of(admin_user)) == {project, mine}
+    assert access.get_project(admin_user, project.pk) == project
 
 
 @pytest.mark.parametrize("model", [Job, SourceFile])
-def test_what_belongs_to_a_project_is_found_through_its_owner(model, project, user, stranger):
+def test_what_belongs_to_a_project_is_found_through_its_owner(
+    model, project, user, stranger, admin_user
+):
     fields = {
         Job: {"kind": Job.Kind.DOCUMENTS},
         SourceFile: {"original_name": "a.txt", "sha256": "0" * 64, "size_bytes": 1},
     }
     found = model.objects.create(project=project, **fields[model])
     assert access.get_owned(model, user, pk=found.pk) == found
+    assert access.get_owned(model, admin_user, pk=found.pk) == found
     with pytest.raises(Http404):
         access.get_owned(model, stranger, pk=found.pk)

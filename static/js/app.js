@@ -50,7 +50,11 @@
     connection.append(notice);
   }
 
-  function failure(status) {
+  function failure(request) {
+    const { status, responseText } = request;
+    // A refusal in plain text is a sentence for the person who waits.
+    const isText = request.getResponseHeader("Content-Type")?.startsWith("text/plain");
+    if (isText && (status === 429 || status === 413)) return responseText;
     if (status === 404) return "This is not here any more. Load the page again.";
     if (status === 403) return "The page is too old to do this. Load it again.";
     if (status === 429) return "Too many requests at once. Wait a minute, then try again.";
@@ -63,7 +67,7 @@
   );
   document.body.addEventListener("htmx:timeout", () => say("The server takes long to answer."));
   document.body.addEventListener("htmx:responseError", (event) =>
-    say(failure(event.detail.xhr.status))
+    say(failure(event.detail.xhr))
   );
   document.body.addEventListener("htmx:afterRequest", function (event) {
     if (event.detail.successful) say("");

@@ -6,21 +6,23 @@ import io
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from finetuneflow.lib import env
 from projects import accounts
 
 
 class Command(BaseCommand):
-    help = "Bring the database up to date and create the first administrator."
+    help = "Bring the database up to date; make the administrator that the environment names."
 
     def handle(self, *args, **options) -> None:
         call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("migrate", verbosity=0, interactive=False)
-        name, password = accounts.ensure_admin()
-        if password:
-            self.stdout.write(f"\n  First start. Log in as   {name}\n")
-            self.stdout.write(f"  with the password        {password}\n")
-            self.stdout.write(
-                "  It is shown only this once; change it in the admin (Change password).\n\n"
-            )
+        admin = accounts.ensure_given_admin()
+        if accounts.is_new():
+            address = f"http://{env.text('FTF_BIND', '127.0.0.1:8000')}/"
+            self.stdout.write("\n  First start. Once the pages are up, open them in a browser:")
+            self.stdout.write(f"  {address}")
+            self.stdout.write("  and choose the administrator's name and password there.\n\n")
+        elif admin is not None:
+            self.stdout.write(f"Ready. The administrator is {admin.get_username()}.")
         else:
-            self.stdout.write(f"Ready. The administrator is {name}.")
+            self.stdout.write("Ready. There is no administrator: see `manage.py createsuperuser`.")
