@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import JsonResponse
+from django.views.decorators.http import require_safe
 
 from finetuneflow.lib import storage
 from projects import queues
@@ -16,6 +17,7 @@ class PendingMigrations(Exception):
     """The database is older than the code: `manage.py setup` has not run."""
 
 
+@require_safe
 @login_not_required
 def health(request) -> JsonResponse:
     """Answer 200 when pages can be served, 503 with the failing part otherwise.

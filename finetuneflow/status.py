@@ -3,7 +3,6 @@
 import platform
 import re
 import shutil
-from datetime import timedelta
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -34,7 +33,7 @@ PACKAGES = {
     "PEFT": "peft",
     "bitsandbytes": "bitsandbytes",
 }
-SIZE_SECONDS = 60
+KEPT_SECONDS = 60
 
 
 def report() -> dict:
@@ -139,7 +138,7 @@ def disk() -> dict:
 def _size(folder: Path) -> int:
     """Return the bytes below `folder`; walking many files takes a while, so kept for a minute."""
     return memory.get_or_set(
-        f"size:{folder}", lambda: storage.folder_size(folder), timeout=SIZE_SECONDS
+        f"size:{folder}", lambda: storage.folder_size(folder), timeout=KEPT_SECONDS
     )
 
 
@@ -165,31 +164,27 @@ def _htmx_version() -> str:
     return stated[1] if stated else ""
 
 
-def problems(found: dict) -> list[str]:
-    """Return what is wrong, each as a sentence that says what to do."""
+def problems(found: dict) -> list[dict]:
+    """Return what is wrong: each a sentence, and the command that helps when there is one."""
     lines = [_queue_problem(row) for row in found["queues"] if row["tone"] == "bad"]
     alive = {row["beat"].queue for row in found["workers"] if row["is_alive"]}
     if queues.RECONCILER not in alive:
-        lines.append(
-            "Nothing repairs jobs after a crash: start the reconciler (it is a part of `make run`; "
-            "by hand: `manage.py reconcile`)."
-        )
+        text = "Nothing repairs jobs after a crash. Start the reconciler:"
+        lines.append({"text": text, "command": "python manage.py reconcile"})
     if found["disk"]["is_full"]:
-        lines.append(
-            f"Less than {storage.shown_size(settings.MIN_FREE_BYTES)} are free, so nothing can be "
-            "stored: delete projects or runs, or move the data folder to a larger disk."
-        )
-    return lines + [f"{check.msg} {check.hint or ''}".strip() for check in _checks()]
+        least = storage.shown_size(settings.MIN_FREE_BYTES)
+        text = f"Less than {least} are free, so nothing can be stored. "
+        text += "Delete projects or runs, or move the data folder to a larger disk."
+        lines.append({"text": text})
+    return lines + [{"text": f"{check.msg} {check.hint or ''}"} for check in _checks()]
 
 
-def _queue_problem(row: dict) -> str:
-    title, start = row["title"], f"`manage.py worker --queue {row['name']}`"
+def _queue_problem(row: dict) -> dict:
     if row["state"] == "stalled":
-        return (
-            f"{title}: a job waits although a worker is free. The worker restarts itself within "
-            "half a minute; if this stays, restart it."
-        )
-    return f"{title}: no worker is running, so jobs wait. Start `make run`, or by hand {start}."
+        text = "a job waits although a worker is free. The worker restarts itself within half a "
+        return {"text": f"{row['title']}: {text}minute; if this stays, restart it by hand."}
+    text = f"{row['title']}: no worker is running, so jobs wait. Start it:"
+    return {"text": text, "command": f"python manage.py worker --queue {row['name']}"}
 
 
 def _checks() -> list:
@@ -197,5 +192,5 @@ def _checks() -> list:
     return memory.get_or_set(
         "failing-checks",
         lambda: [check for check in run_checks() if not check.is_silenced()],
-        timeout=int(timedelta(minutes=1).total_seconds()),
+        timeout=KEPT_SECONDS,
     )

@@ -15,6 +15,7 @@ admin.site.unregister([AccessLog, AccessFailureLog])
 
 urlpatterns = [
     path("health", health, name="health"),
+    path("favicon.ico", views.favicon, name="favicon"),
     path("welcome/", views.welcome, name="welcome"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),

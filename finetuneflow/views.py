@@ -4,15 +4,16 @@ from django.contrib import messages
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import BaseUserCreationForm, PasswordChangeForm
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
 from finetuneflow import status as installation
+from finetuneflow.forms import FirstAdminForm, PasswordForm
 from projects import accounts
 from projects.web import posted
 
@@ -37,6 +38,13 @@ class Login(auth.LoginView):
         return response
 
 
+@require_safe
+@login_not_required
+def favicon(request):
+    """Where browsers look on pages that name no icon: the admin's, plain texts."""
+    return redirect(static("img/logo.svg"))
+
+
 @sensitive_post_parameters(*PASSWORDS)
 @never_cache
 @require_http_methods(["GET", "POST"])
@@ -45,7 +53,7 @@ def welcome(request):
     """Make the first visitor the administrator. Nothing is here once there is somebody."""
     if not accounts.is_open_to_first_visitor():
         raise Http404
-    form = BaseUserCreationForm(
+    form = FirstAdminForm(
         posted(request), instance=accounts.waiting_owner(), initial={"username": "admin"}
     )
     if request.method == "POST" and form.is_valid():
@@ -69,7 +77,7 @@ def welcome(request):
 @never_cache
 @require_http_methods(["GET", "POST"])
 def account(request):
-    form = PasswordChangeForm(request.user, posted(request))
+    form = PasswordForm(request.user, posted(request))
     if request.method == "POST" and form.is_valid():
         update_session_auth_hash(request, form.save())
         messages.success(request, "The password is changed. Other browsers are signed out.")

@@ -81,7 +81,7 @@ def test_running_and_waiting_jobs_and_the_brokers_entries_are_counted(page, proj
     row = page().partition("<code>default</code>")[2].partition("</tr>")[0]
     assert ">working<" in row
     numbers = [part.partition("<")[0] for part in row.split('class="num">')[1:]]
-    assert numbers == ["1", "1", "3"]
+    assert numbers == ["1", "1", "3"], "waiting, running, entries"
 
 
 def test_a_full_disk_is_named(page, settings):
