@@ -210,6 +210,18 @@ def test_https_makes_cookies_secure_and_leaves_health_reachable_without_it(tmp_p
     assert shown(tmp_path, "s.SECURE_REDIRECT_EXEMPT") == ["^health$"]
 
 
+def test_sessions_and_passwords_are_safe_without_any_setting(tmp_path):
+    code = (
+        "import os, json, django; os.environ['DJANGO_SETTINGS_MODULE']='finetuneflow.settings';"
+        "django.setup(); from django.conf import settings as s; from django.contrib.auth import"
+        " hashers; print(json.dumps([s.SESSION_COOKIE_HTTPONLY, s.SESSION_COOKIE_SAMESITE,"
+        " s.CSRF_COOKIE_SAMESITE, s.DEBUG, s.AXES_ENABLED,"
+        " hashers.get_hasher().iterations >= 600_000, len(s.AUTH_PASSWORD_VALIDATORS)]))"
+    )
+    done = start(tmp_path, code)
+    assert json.loads(done.stdout) == [True, "Lax", "Lax", False, True, True, 4], done.stderr
+
+
 def test_the_gpu_queue_has_one_worker_and_its_own_name(tmp_path):
     cluster = shown(tmp_path, "s.Q_CLUSTER", FTF_DEFAULT_WORKERS="5")
     assert cluster["workers"] == 5
