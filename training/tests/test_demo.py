@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from projects import accounts
 from projects.models import Project, WorkerBeat
 from training import demo
 from training.management.commands.demo import Command
@@ -96,3 +97,12 @@ def test_a_demo_that_succeeded_ends_with_a_table():
     text = Command().show(data)
     for part in ("Train", "61.3", "2.0000 before   1.0000 after", "/data/1.zip (3.4 MB)"):
         assert part in text
+
+
+def test_on_a_new_installation_its_project_waits_for_the_first_visitor(settings, tmp_path):
+    settings.PROJECTS_DIR = tmp_path / "projects"
+    project = demo.Demo(show=lambda *line: None)._create()
+    assert accounts.is_open_to_first_visitor()
+    admin = accounts.become_first_admin(username="grace", password="nine-bright-shiners")
+    assert list(admin.projects.all()) == [project]
+    assert project.files.count() == len(demo.DOCUMENTS)
