@@ -20,13 +20,14 @@ _INTERMEDIATE = ("intermediate_size", "ffn_hidden_size", "n_inner")
 _KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 # Types that transformers 5 builds by itself and whose repositories often carry older code as well.
-_SUPPORTED = frozenset(
-    "bloom cohere cohere2 dbrx deepseek_v2 deepseek_v3 ernie4_5 exaone4 falcon gemma gemma2 gemma3 "
-    "gemma3_text glm glm4 gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite helium internlm3 jamba "
-    "llama mamba minicpm3 mistral mixtral mpt nemotron olmo olmo2 olmo3 olmoe opt persimmon phi "
-    "phi3 phimoe qwen2 qwen2_moe qwen3 qwen3_moe qwen3_next recurrent_gemma seed_oss smollm3 "
-    "stablelm starcoder2".split()  # noqa: SIM905
-)
+_SUPPORTED = frozenset({
+    "bloom", "cohere", "cohere2", "dbrx", "deepseek_v2", "deepseek_v3", "ernie4_5", "exaone4",
+    "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode",
+    "gpt_neo", "gpt_neox", "gptj", "granite", "helium", "internlm3", "jamba", "llama", "mamba",
+    "minicpm3", "mistral", "mixtral", "mpt", "nemotron", "olmo", "olmo2", "olmo3", "olmoe",
+    "opt", "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe",
+    "qwen3_next", "recurrent_gemma", "seed_oss", "smollm3", "stablelm", "starcoder2"
+})  # fmt: skip
 # Buffers that old files carry beside the parameters.
 _BUFFER_ENDS = (".attn.masked_bias", ".rotary_emb.inv_freq")
 _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}

@@ -1,7 +1,7 @@
 """The form for the base model: saving it asks what the model is."""
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from django import forms
 from django.conf import settings
@@ -10,8 +10,12 @@ from django.core.validators import RegexValidator
 from projects.models import Project
 from training import hub
 
-# /owner/name, or /owner/name/tree/revision: what people copy from the Hub's pages.
-_PATH = re.compile(r"/([^/]+/[^/]+?)(?:/(?:tree|commit|blob)/([^/]+).*)?/?\Z")
+# What people copy from the Hub's pages: .../owner/name, or .../owner/name/tree/revision.
+_ADDRESS = re.compile(
+    r"(?P<hub>https?://[^/]+)/(?P<id>[^/]+/[^/]+?)"
+    r"(?:/(?:tree|commit|blob)/(?P<revision>[^/]+).*)?/?\Z"
+)
+_HUBS = {"https://huggingface.co", "https://www.huggingface.co", "https://hf.co"}
 
 
 class ModelForm(forms.ModelForm):
@@ -94,15 +98,11 @@ class ModelForm(forms.ModelForm):
 
 def _from_address(data):
     """Take the id (and the revision) out of a pasted address of the Hub."""
-    text = (data or {}).get("base_model", "").strip()
-    if "://" not in text:
-        return data
-    url = urlsplit(text)
-    found = _PATH.match(url.path)
-    if url.hostname not in ("huggingface.co", urlsplit(settings.HF_ENDPOINT).hostname) or not found:
+    found = _ADDRESS.match((data or {}).get("base_model", "").strip())
+    if not found or found["hub"].lower() not in _HUBS | {settings.HF_ENDPOINT.lower()}:
         return data
     data = data.copy()
-    data["base_model"] = found[1]
-    if found[2]:
-        data["base_revision"] = unquote(found[2])
+    data["base_model"] = found["id"]
+    if found["revision"]:
+        data["base_revision"] = unquote(found["revision"])
     return data

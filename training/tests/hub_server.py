@@ -36,7 +36,8 @@ class Repository:
 
 
 class HubServer:
-    """The server in a thread of this process. `asked` lists each request's path."""
+    """The server in a thread of this process. `asked` lists each request's path, `tokens` its
+    Authorization."""
 
     def __init__(self, *, token: str = "") -> None:
         self.repositories: dict[str, Repository] = {}
@@ -44,6 +45,7 @@ class HubServer:
         self.script = ""
         self.scripts: dict[str, str] = {}
         self.asked: list[str] = []
+        self.tokens: list[str | None] = []
         self.stopping = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._http.daemon_threads = True
@@ -130,6 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         path = unquote(url.path)
         self.owner.asked.append(self.path)
+        self.owner.tokens.append(self.headers.get("Authorization"))
         facts, file = _FACTS.match(path), _FILE.match(path)
         name = (facts or file)[1] if facts or file else ""
         script = self.owner.scripts.get(name) or self.owner.script

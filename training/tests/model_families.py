@@ -13,7 +13,7 @@ class Family:
     published: int
     config: dict
     extra: frozenset[str] = frozenset()
-    """What its layers have besides: qkv_bias, head_norms, wide_norms, four_norms, fused, experts."""
+    """What its layers have: qkv_bias, head_norms, wide_norms, four_norms, fused or experts."""
 
 
 def _config(kind: str, layers: int, hidden: int, ffn: int, heads: int, kv: int, vocab: int, **more):
