@@ -77,7 +77,10 @@ def model_facts(project: Project) -> ModelFacts:
 def local_suggestions(chosen: str = "") -> list[Suggestion]:
     """Return the models of the models folder, the bundled one first."""
     names = sorted(hub.local_models(), key=lambda name: name != settings.DEFAULT_BASE_MODEL)
-    return [Suggestion(name, True, _local_note(name), name == chosen) for name in names]
+    return [
+        Suggestion(name, True, _local_note(name), chosen in (name, hub.public_id(name)))
+        for name in names
+    ]
 
 
 def suggestions(text: str) -> tuple[list[Suggestion], str]:

@@ -7,6 +7,7 @@
   const box = () => document.getElementById("model-options");
   const options = () => Array.from(box()?.querySelectorAll("[role=option]") || []);
   const active = () => box()?.querySelector("[aria-selected=true]");
+  let isOpen = false;
 
   function begin() {
     const field = input();
@@ -14,18 +15,20 @@
     field.removeAttribute("list"); // The browser's own list would lie over ours.
     field.setAttribute("role", "combobox");
     field.setAttribute("aria-autocomplete", "list");
-    field.setAttribute("aria-controls", "model-options");
+    field.setAttribute("aria-controls", "model-listbox");
     field.setAttribute("aria-expanded", "false");
   }
 
   function open() {
     if (!box()) return;
+    isOpen = true;
     box().hidden = false;
-    input().setAttribute("aria-expanded", "true");
+    input().setAttribute("aria-expanded", String(options().length > 0));
   }
 
   function close() {
     if (!box()) return;
+    isOpen = false;
     box().hidden = true;
     select(null);
     input().setAttribute("aria-expanded", "false");
@@ -59,12 +62,12 @@
     if (event.target !== input() || event.isComposing) return;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
-      if (box()?.hidden) open();
+      if (!isOpen) open();
       move(event.key === "ArrowDown" ? 1 : -1);
-    } else if (event.key === "Enter" && !box()?.hidden && active()) {
+    } else if (event.key === "Enter" && isOpen && active()) {
       event.preventDefault(); // Enter takes the suggestion; the next one sends the form.
       take(active());
-    } else if (event.key === "Escape" && !box()?.hidden) {
+    } else if (event.key === "Escape" && isOpen) {
       event.preventDefault();
       close();
     }
@@ -80,17 +83,21 @@
   });
 
   document.addEventListener("focusin", (event) => event.target === input() && input().select());
-  document.addEventListener("input", (event) => event.target === input() && open());
+  document.addEventListener("input", function (event) {
+    if (event.target !== input()) return;
+    select(null); // What was marked belongs to the former text.
+    open();
+  });
+  document.addEventListener("submit", (event) => event.target.closest("#step-form") && close());
   document.addEventListener("focusout", (event) => event.target === input() && close());
 
   document.body.addEventListener("htmx:afterSettle", function () {
     begin();
-    const field = input();
-    if (!field || document.activeElement !== field || !box()?.hidden) return;
-    if (field.getAttribute("aria-expanded") !== "true") return;
+    if (!isOpen || document.activeElement !== input() || !box()?.hidden) return;
     open();
     const found = options().length;
-    status().textContent = found === 1 ? "1 suggestion" : `${found} suggestions`;
+    const words = found === 1 ? "1 suggestion" : `${found} suggestions`;
+    status().textContent = found ? words : box().textContent.trim();
   });
 
   begin();

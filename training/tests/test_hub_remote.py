@@ -132,6 +132,37 @@ def test_a_hub_that_does_not_come_to_an_end_is_not_waited_for(remote, monkeypatc
     remote.stopping.set()  # Lets the threads that still wait go.
 
 
+def fetch(cache_folder: Path, commit: str) -> None:
+    """Leave what a training leaves behind: the files of a commit, and which one `main` was."""
+    copy = cache_folder / "models--someone--model"
+    for name in ("config.json", "model.safetensors"):
+        (copy / "snapshots" / commit).mkdir(parents=True, exist_ok=True)
+        (copy / "snapshots" / commit / name).write_text("{}")
+    (copy / "refs").mkdir()
+    (copy / "refs" / "main").write_text(commit)
+
+
+@pytest.mark.parametrize("script", ["429", "500", "html"])
+def test_a_fetched_copy_is_trained_when_the_hub_says_nothing(script, remote, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    remote.script = script
+    assert not hub_remote.is_fetched(NAME, None)
+    with pytest.raises(hub.HubError):
+        hub.pin(NAME, None)
+    fetch(tmp_path / "cache", "cd" * 20)
+    assert hub.pin(NAME, None) == "cd" * 20
+    assert hub_remote.is_fetched(NAME, "cd" * 20)
+    assert not hub_remote.is_fetched(NAME, "ef" * 20)
+
+
+def test_looking_at_a_model_leaves_nothing_that_looks_fetched(remote, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    remote.add(NAME, config=CONFIG, tensors=TENSORS)
+    hub.resolve(NAME)
+    assert not hub_remote.is_fetched(NAME, None)
+    assert hub_remote.fetched_commit(NAME, None) is None
+
+
 def test_answers_of_the_wrong_shape_are_no_crash(remote):
     remote.add(NAME, config=CONFIG, tensors=TENSORS)
     remote.repositories[NAME].sizes["config.json"] = "large"
