@@ -83,6 +83,9 @@ def _meaning(error: Exception) -> tuple[str, str]:
             return code, sentence
     response = getattr(error, "response", None)
     if isinstance(error, errors.HfHubHTTPError) and response is not None:
+        said = response.headers.get("X-Error-Message", "")
+        if response.status_code == 401 and "credentials" not in said:
+            return "not_found", _MISSING  # What is missing and what is private look the same.
         return _STATUS.get(response.status_code, ("unavailable", _TROUBLE))
     if isinstance(error, errors.HTTPError | OSError):
         return "offline", _OFFLINE

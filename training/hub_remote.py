@@ -19,6 +19,7 @@ MAX_JSON_BYTES = 32 * 1024 * 1024
 MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z", re.ASCII)
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_TEMPLATES = {"chat_template", "chat_template_jinja", "chat_template.jinja"}
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 BROKEN = (errors.HTTPError, OSError, ValueError, TypeError, KeyError, AttributeError)
 
@@ -69,7 +70,7 @@ def _ask_hub(api: HfApi, model_id: str, revision: str | None) -> ModelInfo:
     config = read.json("config.json")
     model_info.check_config(model_id, config, page=page, base=base)
     weights = read.weights()
-    templates = (found.config or {}).get("tokenizer_config", {})
+    templates = (found.config or {}) | ((found.config or {}).get("tokenizer_config") or {})
     return model_info.describe(
         model_id,
         config,
@@ -77,7 +78,7 @@ def _ask_hub(api: HfApi, model_id: str, revision: str | None) -> ModelInfo:
         page=page,
         revision=found.sha,
         gated=bool(found.gated),
-        has_chat_template="chat_template" in templates or "chat_template.jinja" in sizes,
+        has_chat_template=bool(templates.keys() & _TEMPLATES or sizes.keys() & _TEMPLATES),
         files=tuple(sizes),
         size_bytes=sum(sizes.get(name, 0) for name in weights),
         **model_info.card_fields(card),

@@ -6,7 +6,8 @@
 
 It speaks the paths that are asked for: a model's facts, its files (by range as well) and the
 search. Weights have a real header and no bytes behind it. `script` makes every answer misbehave:
-a status ("401", "403", "429", "500"), "slow" or "html"; `scripts` does so for one repository.
+a status ("401", "403", "429", "500"), "private", "slow" or "html"; `scripts` does so for one
+repository.
 """
 
 import contextlib
@@ -153,6 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif script == "html":
             self._send(200, b"<html>Sign in to the network</html>", {"Content-Type": "text/html"})
+        elif script == "private":
+            self._error(401, "", "Invalid username or password.")
         elif script == "401":
             self._error(401, "", "Invalid credentials in Authorization header")
         else:

@@ -45,6 +45,14 @@ def test_a_model_is_described_without_fetching_a_weight(remote):
     assert info.to_json()["languages"] == ["en", "fr"]
 
 
+@pytest.mark.parametrize("where", ["file", "tokenizer", "nowhere"])
+def test_a_chat_template_is_found_wherever_it_is_kept(where, remote):
+    files = {"chat_template.jinja": b"{{ messages }}"} if where == "file" else {}
+    tokenizer = {"chat_template": "{{ messages }}"} if where == "tokenizer" else {}
+    remote.add(NAME, config=CONFIG, tensors=TENSORS, files=files, tokenizer=tokenizer)
+    assert hub.resolve(NAME).has_chat_template == (where != "nowhere")
+
+
 def test_weights_in_several_files_count_once_and_a_second_copy_of_them_does_not(remote):
     extra = {"consolidated.safetensors": b"x" * 5000}
     remote.add(NAME, config=CONFIG, tensors=TENSORS, shards=2, files=extra)
@@ -107,6 +115,7 @@ def test_a_gated_model_opens_with_the_token_of_an_account_that_may(remote, setti
 @pytest.mark.parametrize(
     ("script", "code", "is_unanswered"),
     [
+        ("private", "not_found", False),
         ("401", "bad_token", False),
         ("403", "gated", False),
         ("429", "rate_limited", True),
