@@ -1,6 +1,5 @@
 """Pages of the hardware and of runs."""
 
-from django.contrib import messages
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_http_methods
 
