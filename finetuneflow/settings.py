@@ -234,6 +234,7 @@ LLM_MODEL_IS_SET = bool(env.text("FTF_LLM_MODEL"))  # Then it wins over a projec
 LLM_TIMEOUT_SECONDS = env.number("FTF_LLM_TIMEOUT_SECONDS", 60, minimum=1)
 LLM_CONCURRENCY = env.integer("FTF_LLM_CONCURRENCY", 4, minimum=1, maximum=64)
 HF_TOKEN = env.secret("HF_TOKEN")
+HF_ENDPOINT = env.text("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 # Training
 DEFAULT_BASE_MODEL = env.text("FTF_BASE_MODEL", "SmolLM2-135M-Instruct")

@@ -7,11 +7,13 @@ import json
 import re
 from pathlib import Path
 
+import yaml
 from django.conf import settings
+from huggingface_hub import metadata_load
 
 from finetuneflow.lib import storage
 from training import hub_remote, model_files
-from training.model_info import HubError, ModelInfo, describe
+from training.model_info import HubError, ModelInfo, card_fields, describe
 
 __all__ = ["HubError", "ModelInfo", "local_models", "local_path", "pin", "public_id", "resolve"]
 
@@ -62,7 +64,7 @@ def pin(model_id: str, revision: str | None) -> str:
     try:
         return hub_remote.resolve(model_id, revision or None).revision
     except HubError as error:
-        kept = hub_remote.fetched_commit(model_id, revision) if error.code == "offline" else None
+        kept = hub_remote.fetched_commit(model_id, revision) if error.is_unanswered else None
         if kept is None:
             raise
         return kept
@@ -106,16 +108,27 @@ def _resolve_local(path: Path) -> ModelInfo:
         raise HubError(
             "no_safetensors", f"The files of {path.name} are damaged ({error}). Fetch it again."
         ) from error
+    card = card_fields({"license": names.get("licence")} | names)
+    written = _card_of(path)
     return describe(
         path.name,
         config,
         tensors,
-        licence=str(names.get("licence") or ""),
+        licence=card["licence"] or written["licence"],
+        languages=card["languages"] or written["languages"],
         has_chat_template=_has_local_template(path),
         is_local=True,
         files=tuple(file.name for file in storage.list_files(path)),
         size_bytes=sum(file.stat().st_size for file in weights),
     )
+
+
+def _card_of(path: Path) -> dict:
+    """Return licence and languages of the README.md that a copy from the Hub brings along."""
+    try:
+        return card_fields(metadata_load(path / "README.md"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return card_fields({})
 
 
 def _has_local_template(path: Path) -> bool:

@@ -16,7 +16,20 @@ _NAMES = {
     "vocab_size": ("vocab_size",),
 }
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+_INTERMEDIATE = ("intermediate_size", "ffn_hidden_size", "n_inner")
+_KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
+# Types that transformers 5 builds by itself and whose repositories often carry older code as well.
+_SUPPORTED = frozenset({
+    "bloom", "cohere", "cohere2", "dbrx", "deepseek_v2", "deepseek_v3", "ernie4_5", "exaone4",
+    "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode",
+    "gpt_neo", "gpt_neox", "gptj", "granite", "helium", "internlm3", "jamba", "llama", "mamba",
+    "minicpm3", "mistral", "mixtral", "mpt", "nemotron", "olmo", "olmo2", "olmo3", "olmoe",
+    "opt", "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe",
+    "qwen3_next", "recurrent_gemma", "seed_oss", "smollm3", "stablelm", "starcoder2"
+})  # fmt: skip
+# Buffers that old files carry beside the parameters.
+_BUFFER_ENDS = (".attn.masked_bias", ".rotary_emb.inv_freq")
 _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
@@ -55,7 +68,32 @@ def _read_header(path: Path) -> dict:
 
 
 def count_parameters(tensors: Tensors) -> int:
-    return sum(math.prod(shape) for _, shape in tensors.values())
+    return sum(
+        math.prod(shape) for name, (_, shape) in tensors.items() if not _is_buffer(name, shape)
+    )
+
+
+def _is_buffer(name: str, shape: tuple[int, ...]) -> bool:
+    """True for a causal mask or a table of positions, which old files store as if learned."""
+    return name.endswith(_BUFFER_ENDS) or (name.endswith(".attn.bias") and len(shape) == 4)
+
+
+def needs_own_code(config: dict) -> bool:
+    """True when only code from the repository can build the model."""
+    auto_map = config.get("auto_map")
+    named = isinstance(auto_map, dict) and "AutoModelForCausalLM" in auto_map
+    return named and config.get("model_type") not in _SUPPORTED
+
+
+def quantisation(config: dict) -> str:
+    """Return the name of the method that the weights are compressed with; empty for none."""
+    found = config.get("quantization_config") or config.get("compression_config")
+    if not found and isinstance(config.get("text_config"), dict):
+        found = config["text_config"].get("quantization_config")
+    if not found:
+        return ""
+    method = found.get("quant_method") if isinstance(found, dict) else None
+    return str(method or "an unnamed method")[:40]
 
 
 def read_config(config: dict, tensors: Tensors) -> dict:
@@ -65,17 +103,18 @@ def read_config(config: dict, tensors: Tensors) -> dict:
     """
     if isinstance(config.get("text_config"), dict):  # Multimodal models nest the text part.
         config = config | config["text_config"] | {"architectures": config.get("architectures")}
-    architecture = str((config.get("architectures") or ["unknown"])[0])
+    named = config.get("architectures")
+    architecture = str(named[0]) if isinstance(named, list) and named else "unknown"
     if not architecture.endswith(_CAUSAL):
-        raise NotACausalModel(f"its architecture is {architecture}.")
+        raise NotACausalModel(f"its architecture is {architecture[:80]}.")
     values = {field: _number(config, names, field) for field, names in _NAMES.items()}
     hidden, heads = values["hidden_size"], values["heads"]
     return values | {
         "architecture": architecture,
         "model_type": str(config.get("model_type") or ""),
         "parameters": count_parameters(tensors),
-        "intermediate_size": _optional(config, ("intermediate_size", "n_inner"), 4 * hidden),
-        "kv_heads": _optional(config, ("num_key_value_heads",), heads),
+        "intermediate_size": _optional(config, _INTERMEDIATE, 4 * hidden),
+        "kv_heads": _optional(config, _KV_HEADS, 1 if config.get("multi_query") else heads),
         "head_dim": _optional(config, ("head_dim",), hidden // heads),
         "context_length": _optional(config, _CONTEXT, 0),
         "tied_embeddings": _is_tied(config, tensors),

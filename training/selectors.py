@@ -1,43 +1,12 @@
-"""Reading models, runs and exports for pages."""
+"""Reading runs for pages."""
 
-from dataclasses import dataclass, field
-
-from django.conf import settings
 from django.utils.safestring import SafeString, mark_safe
 
 from projects.models import JobEvent, Project
-from training import curves, hub, report
+from training import curves, report
 from training.models import Run
 
 TABLE_ROWS = 200
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What is known about the project's base model without asking the network."""
-
-    model_id: str
-    is_local: bool
-    info: dict = field(default_factory=dict)
-    problem: str = ""
-    is_bundled: bool = False
-
-    @property
-    def is_on_hub(self) -> bool:
-        """True for a model that the engine fetches: only an id with its owner names one."""
-        return not self.is_local and "/" in self.model_id
-
-
-def model_facts(project: Project) -> ModelFacts:
-    name = project.base_model
-    if hub.local_path(name) is None:
-        is_bundled = name == settings.DEFAULT_BASE_MODEL
-        info = project.model_info if "/" in name else {}
-        return ModelFacts(model_id=name, is_local=False, info=info, is_bundled=is_bundled)
-    try:
-        return ModelFacts(model_id=name, is_local=True, info=hub.resolve(name).to_json())
-    except hub.HubError as error:
-        return ModelFacts(model_id=name, is_local=True, problem=str(error))
 
 
 def runs_of(project: Project):

@@ -1,10 +1,11 @@
 from django.urls import path
 
-from training import export_views, views
+from training import export_views, model_views, views
 
 app_name = "training"
 urlpatterns = [
-    path("projects/<int:project_id>/model/", views.model, name="model"),
+    path("projects/<int:project_id>/model/", model_views.model, name="model"),
+    path("projects/<int:project_id>/model/search/", model_views.model_search, name="model_search"),
     path("projects/<int:project_id>/hardware/", views.hardware, name="hardware"),
     path("projects/<int:project_id>/train/", views.train, name="train"),
     path("projects/<int:project_id>/export/", export_views.export, name="export"),

@@ -1,6 +1,5 @@
-"""Pages of the base model, the hardware, runs and exports."""
+"""Pages of the hardware and of runs."""
 
-from django.contrib import messages
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -10,33 +9,9 @@ from projects.models import Job, Project
 from projects.selectors import latest_job, log_lines
 from projects.web import page_of, posted, start, wizard_step
 from training import hardware as machine
-from training import hub, selectors, services
-from training.forms import ModelForm, TrainingForm
+from training import selectors, services
+from training.forms import TrainingForm
 from training.models import Run
-
-
-@require_http_methods(["GET", "POST"])
-@wizard_step("model")
-def model(request, project: Project):
-    form = ModelForm(posted(request), instance=project)
-    if request.method == "POST" and form.is_valid():
-        form.save()
-        if form.warning:
-            messages.warning(request, form.warning)
-        else:
-            messages.success(request, "Saved.")
-        return redirect_to(request, "training:model", project.pk)
-    if form.errors:
-        project.refresh_from_db()
-    context = {
-        "project": project,
-        "form": form,
-        "nav": wizard.nav(project, "model"),
-        "local_models": hub.local_models(),
-        "facts": selectors.model_facts(project),
-    }
-    status = 422 if form.errors else 200
-    return render_page(request, "training/model.html", "partials/form.html", context, status=status)
 
 
 @require_GET

@@ -104,7 +104,8 @@ def test_a_head_of_its_own_in_the_weights_means_not_tied(models):
 
 
 def test_a_model_that_needs_its_own_code_is_refused(models):
-    write_model(models / "tiny", config={"auto_map": {"AutoModelForCausalLM": "code.Model"}})
+    auto_map = {"AutoModelForCausalLM": "code.Model"}
+    write_model(models / "tiny", config={"auto_map": auto_map, "model_type": "own"})
     with pytest.raises(hub.HubError, match="never run") as caught:
         hub.resolve("tiny")
     assert caught.value.code == "remote_code"

@@ -1,20 +1,15 @@
-"""Pages of model, hardware, runs and exports: page, fragment, invalid, stranger, anonymous."""
-
-import json
+"""Pages of hardware, runs and exports: page, fragment, invalid, stranger, anonymous."""
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from huggingface_hub import constants
 
 from finetuneflow.lib import storage
 from projects.models import Job, JobEvent, Project
-from training import hardware, hub, hub_remote
-from training.model_info import ModelInfo
+from training import hardware
 from training.models import Export, Run
 from training.services import exports_folder
-from training.tests.test_hub import write_model
 
 HTMX = {"HX-Request": "true"}
 PAGES = ("training:model", "training:hardware", "training:train", "training:export")
@@ -115,155 +110,11 @@ def test_a_stranger_starts_and_saves_nothing(client, stranger, project, dataset,
     assert Job.objects.count() == jobs
 
 
-def test_a_model_of_the_models_folder_is_described(ada, project, settings, tmp_path):
-    settings.MODELS_DIR = tmp_path
-    (tmp_path / "tiny").mkdir()
-    ada.post(address("model", project), {"base_model": "tiny"})
-    project.refresh_from_db()
-    assert project.base_model == "tiny"
-    assert "not in the models folder" in ada.get(address("model", project)).content.decode()
-    (tmp_path / "tiny" / "config.json").write_text(json.dumps({"architectures": ["Nothing"]}))
-    (tmp_path / "tiny" / "model.safetensors").write_bytes(b"broken")
-    page = ada.get(address("model", project)).content.decode()
-    assert '<option value="tiny">' in page
-    assert 'class="notice error"' in page
-
-
-INFO = ModelInfo(
-    id="owner/other-model",
-    revision="ab" * 20,
-    architecture="LlamaForCausalLM",
-    parameters=1234,
-    layers=2,
-    hidden_size=8,
-    intermediate_size=16,
-    heads=4,
-    kv_heads=2,
-    head_dim=2,
-    vocab_size=10,
-    tied_embeddings=True,
-    context_length=128,
-)
-
-
-@pytest.fixture
-def on_hub(monkeypatch):
-    """Give the Hub's answer: facts, or an error. Returns the list of what was asked."""
-    asked = []
-
-    def give(answer):
-        def resolve(model_id, revision):
-            asked.append((model_id, revision))
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        monkeypatch.setattr(hub_remote, "resolve", resolve)
-        return asked
-
-    return give
-
-
-def test_a_model_of_the_hub_is_kept_with_its_facts_and_its_commit(ada, project, on_hub):
-    asked = on_hub(INFO)
-    ada.post(address("model", project), {"base_model": INFO.id, "base_revision": "main"})
-    project.refresh_from_db()
-    assert asked == [(INFO.id, "main")]
-    assert (project.base_model, project.base_revision) == (INFO.id, INFO.revision)
-    assert project.model_info == INFO.to_json()
-    page = ada.get(address("model", project)).content.decode()
-    assert "1,234" in page and INFO.revision in page and "fetched when training starts" in page
-
-
-def test_a_revision_belongs_to_its_model(ada, project, on_hub):
-    Project.objects.update(base_model="owner/former", base_revision="cd" * 20)
-    asked = on_hub(INFO)
-    ada.post(address("model", project), {"base_model": INFO.id, "base_revision": "cd" * 20})
-    assert asked == [(INFO.id, None)]
-
-
-@pytest.mark.parametrize(
-    "code", ["not_found", "gated", "no_safetensors", "remote_code", "not_causal_lm"]
-)
-def test_a_model_that_the_hub_refuses_is_422_with_the_reason(code, ada, project, on_hub):
-    on_hub(hub.HubError(code, "Choose another model."))
-    response = ada.post(address("model", project), {"base_model": "owner/bad"})
-    assert response.status_code == 422
-    assert "Choose another model." in response.content.decode()
-    before = project.base_model
-    project.refresh_from_db()
-    assert project.base_model == before
-
-
-def test_a_model_is_saved_with_a_warning_when_the_hub_cannot_be_reached(ada, project, monkeypatch):
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    url = address("model", project)
-    page = ada.post(url, {"base_model": "owner/other-model"}, follow=True).content.decode()
-    assert "Saved without a check. The Hub cannot be reached for owner/other-model." in page
-    assert "it is fetched from Hugging Face when training starts" in page
-    project.refresh_from_db()
-    assert (project.base_model, project.model_info) == ("owner/other-model", {})
-
-
-def test_a_local_model_is_kept_with_its_facts(ada, project, settings, tmp_path):
-    settings.MODELS_DIR = tmp_path
-    write_model(tmp_path / "tiny")
-    ada.post(address("model", project), {"base_model": "tiny"})
-    project.refresh_from_db()
-    assert (project.base_model, project.base_revision) == ("tiny", "")
-    assert project.model_info["layers"] == 2
-
-
-def test_a_missing_model_without_an_owner_is_never_promised_from_the_hub(
-    ada, project, settings, tmp_path
-):
-    settings.MODELS_DIR = tmp_path
-    page = ada.get(address("model", project)).content.decode()
-    assert "make model" in page and "fetched" not in page
-    Project.objects.update(base_model="tiny")
-    page = ada.get(address("model", project)).content.decode()
-    assert "no id on Hugging Face" in page and "fetched" not in page
-
-
-def test_saving_the_model_leaves_what_another_page_saved(ada, project, monkeypatch):
-    """The other page saves while the Hub is asked."""
-
-    def resolve(model_id, revision):
-        Project.objects.update(name="New name", chunk_size=256)
-        return INFO
-
-    monkeypatch.setattr(hub_remote, "resolve", resolve)
-    ada.post(address("model", project), {"base_model": INFO.id})
-    project.refresh_from_db()
-    assert (project.base_model, project.name, project.chunk_size) == (INFO.id, "New name", 256)
-
-
 def test_a_run_names_the_model_that_it_trained(ada, run):
     Run.objects.update(config={"base_model_id": "owner/then"})
     Project.objects.update(base_model="owner/now")
     page = ada.get(address("run", run)).content.decode()
     assert "on owner/then." in page
-
-
-def test_another_model_forgets_what_was_known_about_the_former(ada, project, on_hub):
-    on_hub(hub.HubError("offline", "No network."))
-    project.model_info = {"layers": 30}
-    project.save()
-    ada.post(address("model", project), {"base_model": project.base_model})
-    project.refresh_from_db()
-    assert project.model_info == {"layers": 30}
-    ada.post(address("model", project), {"base_model": "owner/other-model"})
-    project.refresh_from_db()
-    assert project.model_info == {}
-
-
-@pytest.mark.parametrize("name", ["", "../secrets", "/etc/passwd", "a/b/c", "x y", "-rf"])
-def test_a_wrong_model_name_is_422_and_changes_nothing(name, ada, project):
-    response = ada.post(address("model", project), {"base_model": name}, headers=HTMX)
-    former = project.base_model
-    project.refresh_from_db()
-    assert response.status_code == 422
-    assert project.base_model == former
 
 
 def test_the_hardware_page_shows_cards_and_what_could_not_be_found_out(ada, project):
