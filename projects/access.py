@@ -5,13 +5,13 @@ A stranger gets 404: the existence of a project is nobody else's business.
 
 from django.http import Http404
 
-from projects import facts
-from projects.models import Project
+from projects import facts, queues
+from projects.models import Job, Project
 
 
 def projects_of(user):
-    """Return the projects that `user` may see."""
-    return _visible(Project, user, "owner")
+    """Return the projects that `user` may see; one that waits for its deletion is gone."""
+    return _visible(Project, user, "owner").filter(deletion_requested_at=None)
 
 
 def get_owned(model, user, *, owner_path: str = "project__owner", **lookup):
@@ -25,6 +25,20 @@ def get_owned(model, user, *, owner_path: str = "project__owner", **lookup):
 def get_project(user, project_id: int) -> Project:
     """Return the project with the counts behind its steps, or raise 404."""
     found = facts.with_counts(projects_of(user)).filter(pk=project_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def jobs_of(user):
+    """Return the jobs of the projects that `user` may see."""
+    return Job.objects.filter(project__in=projects_of(user))
+
+
+def get_job(user, job_id: int) -> Job:
+    """Return the job with its project and whether a worker serves its queue, or raise 404."""
+    jobs = queues.with_worker(jobs_of(user)).select_related("project")
+    found = jobs.filter(pk=job_id).first()
     if found is None:
         raise Http404
     return found

@@ -49,6 +49,11 @@ class Project(models.Model):
         help_text="Settings of generation: model, temperature, examples_per_chunk.",
     )
     archived_at = models.DateTimeField(null=True, blank=True)
+    deletion_requested_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="It is shown no more, and deleted when its jobs have ended.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -4,6 +4,7 @@ import socket
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -41,6 +42,11 @@ def end_beat(queue: str) -> None:
 
 def fresh_beats():
     return WorkerBeat.objects.filter(beat_at__gt=timezone.now() - BEAT_LIMIT)
+
+
+def with_worker(among):
+    """Add to each of these jobs, in their own query, whether a worker serves its queue."""
+    return among.annotate(has_worker=Exists(fresh_beats().filter(queue=OuterRef("queue"))))
 
 
 def has_worker(queue: str) -> bool:

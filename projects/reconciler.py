@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from projects import jobs, queues
+from projects import jobs, lifecycle, queues
 from projects.models import Job, WorkerBeat
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ def reconcile() -> dict:
         "requeued": _requeue_interrupted(),
         "resent": queues.resend_unsent(),
         "stalled": _stalled_queues(),
+        "deleted": lifecycle.finish_deletions(),
+        "swept": lifecycle.sweep(),
     }
     WorkerBeat.objects.filter(beat_at__lt=timezone.now() - FORGET_BEATS).delete()
     if any(done.values()):

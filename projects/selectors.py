@@ -7,13 +7,19 @@ from collections import Counter
 from collections.abc import Iterator
 
 from django.conf import settings
-from django.db.models import Count, Max
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models import Count, F, FilteredRelation, Q
+from django.utils.html import escape
 
-from projects import access, facts, queues
+from projects import access, queues
 from projects.models import Job, JobEvent, Project
 
 LOG_LINES = 300
+POLL_LINES = 40
+# What one poll carries, as bytes of the page: at most 3 kB with everything around it.
+LOG_BYTES, LINE_BYTES, LINE_MARKUP_BYTES = 2400, 1800, 85
+ERROR_BYTES, MESSAGE_BYTES = 600, 400
+LONG_SECONDS = 600
+NOTHING = "partials/nothing.html"
 OPEN_REQUESTS = ("planned", "sent", "answered")
 
 TONES = {
@@ -30,6 +36,17 @@ NEXT_ACTION = {
     Job.Status.PAUSED: "Press Resume when the reason is gone: it goes on where it stopped.",
     Job.Status.CANCELLED: "A cancelled job is not resumed: start it anew.",
 }
+CANCEL_HINT = {
+    Job.Kind.DOCUMENTS: "Cancel stops after the document in hand; those read before stay read.",
+    Job.Kind.IMPORT: "Cancel stops the import.",
+    Job.Kind.PREVIEW: "Cancel stops after the answer in hand; answers that came stay.",
+    Job.Kind.GENERATE: "Cancel stops after the answers in hand; answers that came stay.",
+    Job.Kind.TRAIN: "Cancel ends the training: what it has learned so far is not kept.",
+    Job.Kind.EXPORT: "Cancel builds no archive; the run stays.",
+    Job.Kind.VERIFY: "Cancel leaves the archive unverified.",
+}
+# Buttons of higher apps in the job's box, by the name of their template.
+EXTRA_ACTIONS = {(Job.Kind.TRAIN, Job.Status.RUNNING): ["training/partials/stop.html", NOTHING]}
 STARTED_ANEW = (Job.Status.COMPLETED_WITH_ERRORS, Job.Status.CANCELLED)
 
 
@@ -37,21 +54,6 @@ def page_count(report: dict) -> int:
     """Return the number of pages that a file's extraction report states."""
     pages = report.get("pages") or 0
     return pages if isinstance(pages, int) else len(pages)
-
-
-def list_projects(user):
-    """Return the user's projects, the last active first, with `.active_at`."""
-    return (
-        facts.with_counts(access.projects_of(user))
-        .annotate(
-            active_at=Greatest(
-                "updated_at",
-                Coalesce(Max("jobs__queued_at"), "updated_at"),
-                Coalesce(Max("jobs__finished_at"), "updated_at"),
-            )
-        )
-        .order_by("-active_at", "-pk")
-    )
 
 
 def latest_job(project: Project, *kinds: str) -> Job | None:
@@ -64,18 +66,43 @@ def recent_jobs(project: Project, limit: int = 12) -> list[Job]:
     return list(Job.objects.filter(project=project)[:limit])
 
 
-def job_context(job: Job) -> dict:
-    """Return what `partials/job.html` shows."""
+def job_context(job: Job, *, is_poll: bool = False) -> dict:
+    """Return what `partials/job.html` shows. A poll carries only the beginning of a long error."""
+    has_worker = getattr(job, "has_worker", None)
+    if has_worker is None and job.status == Job.Status.QUEUED:
+        has_worker = queues.has_worker(job.queue)
+    error = fitting(job.error_text, ERROR_BYTES) if is_poll else job.error_text
     return {
         "job": job,
         "tone": TONES.get(job.status, ""),
         "seconds_left": seconds_left(job),
+        "message": fitting(job.message, MESSAGE_BYTES),
+        "error": error,
+        "is_error_cut": error != job.error_text,
         "next_action": next_action(job),
         "is_resumable": job.status in Job.RESUMABLE,
         "is_waiting": job.status in Job.WAITING,
-        "is_stuck": job.status == Job.Status.QUEUED and not queues.has_worker(job.queue),
-        "poll_seconds": 5 if (job.seconds or 0) > 600 else 2,
+        "is_stuck": job.status == Job.Status.QUEUED and not has_worker,
+        "poll_seconds": poll_seconds(job),
+        "cancel_hint": CANCEL_HINT.get(job.kind, "") if job.is_active else "",
+        "extra_actions": EXTRA_ACTIONS.get((job.kind, job.status)),
     }
+
+
+def poll_seconds(job: Job) -> int:
+    """Return how often a page asks: less often while the job waits, and when it is a long one."""
+    is_slow = job.status == Job.Status.QUEUED or (job.seconds or 0) > LONG_SECONDS
+    return 5 if is_slow else 2
+
+
+def fitting(text: str, limit_bytes: int) -> str:
+    """Return the beginning of `text` that takes at most `limit_bytes` in a page."""
+    size = 0
+    for place, character in enumerate(text):
+        size += len(escape(character).encode())
+        if size > limit_bytes:
+            return f"{text[:place].rstrip()}…"
+    return text
 
 
 def next_action(job: Job) -> str:
@@ -94,19 +121,46 @@ def seconds_left(job: Job) -> float | None:
     return seconds * (job.total - job.done) / job.done
 
 
-def log_lines(job: Job, *, after: int | None = None) -> dict:
-    """Return the job's log after the cursor, or its last lines, and the next cursor.
+def log_lines(job: Job) -> dict:
+    """Return the last lines of the job's log and the cursor behind them.
 
     `job` must have been read before: an ended job has written its last line by then.
     """
     events = JobEvent.objects.filter(job=job).exclude(text="")
-    if after is None:
-        lines = list(reversed(events.order_by("-pk")[:LOG_LINES]))
-    else:
-        lines = list(events.filter(pk__gt=after)[:LOG_LINES])
-    cursor = lines[-1].pk if lines else after or 0
-    more = job.is_active or (after is not None and len(lines) == LOG_LINES)
-    return {"job": job, "lines": lines, "cursor": cursor, "is_followed": more}
+    lines = list(reversed(events.order_by("-pk")[:LOG_LINES]))
+    return _log(job, lines, lines[-1].pk if lines else 0, has_more=False)
+
+
+def log_after(user, job_id: int, after: int) -> dict | None:
+    """Return the lines behind the cursor that fit one poll; None when it is not the user's job.
+
+    One query: whose job it is, whether it goes on, and the lines are one look at the database.
+    """
+    behind = FilteredRelation("events", condition=Q(events__pk__gt=after, events__text__gt=""))
+    jobs = access.jobs_of(user).filter(pk=job_id).annotate(line=behind).order_by("line__pk")
+    texts = {f"line_{name}": F(f"line__{name}") for name in ("pk", "at", "level", "text")}
+    found = list(jobs.annotate(**texts).only("status", "started_at", "finished_at")[:POLL_LINES])
+    if not found:
+        return None
+    rows = [row for row in found if row.line_pk]
+    lines, size = [], 0
+    for row in rows:
+        text = fitting(row.line_text, LINE_BYTES)
+        size += len(escape(text).encode()) + LINE_MARKUP_BYTES
+        if lines and size > LOG_BYTES:
+            break
+        lines.append({"pk": row.line_pk, "at": row.line_at, "level": row.line_level, "text": text})
+    has_more = len(lines) < len(rows) or len(rows) == POLL_LINES
+    return _log(found[0], lines, lines[-1]["pk"] if lines else after, has_more=has_more)
+
+
+def _log(job: Job, lines: list, cursor: int, *, has_more: bool) -> dict:
+    trigger = f"every {poll_seconds(job)}s" if job.is_active else ""
+    if has_more:
+        trigger = "load delay:300ms"
+    elif job.status in Job.RESUMABLE:
+        trigger = "job-resumed from:body"
+    return {"job": job, "lines": lines, "cursor": cursor, "trigger": trigger}
 
 
 def log_text(job: Job) -> Iterator[str]:

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 DOCUMENT_EXTENSIONS = {".pdf", ".docx", ".txt", ".md"}
 DATASET_EXTENSIONS = {".jsonl", ".json", ".csv"}
 LEFTOVER_SECONDS = 3600
+UNOWNED = ".unowned"  # In a folder whose project is being deleted, or not yet written.
 CHUNK_FIELDS = {"chunk_size", "chunk_overlap"}
 
 
@@ -47,16 +48,21 @@ def save_task(*, project: Project, changed: list[str]) -> None:
 
 
 def delete_project(*, project: Project) -> None:
-    """Delete the project's rows, then its files; raises `jobs.JobAlreadyActive` while it works."""
+    """Delete the project's rows, then its files; raises `jobs.JobAlreadyActive` while it works.
+
+    The mark in the folder lets `lifecycle.sweep` finish what a killed process began.
+    """
     folder = project_folder(project)
     with transaction.atomic():
-        _lock(project)
+        lock(project)
         jobs.refuse_while(project, tuple(Job.Kind.values))
+        if folder.is_dir() and not folder.is_symlink():
+            (folder / UNOWNED).touch()
         project.delete()
     storage.delete_tree(folder, root=settings.PROJECTS_DIR)
 
 
-def _lock(project: Project) -> bool:
+def lock(project: Project) -> bool:
     """Make starts, uploads and deletions in one project wait for each other until the commit.
 
     False means that the project is gone.
@@ -113,7 +119,7 @@ def _store(file: SourceFile, pieces: Iterable[bytes], limit_bytes: int) -> None:
 
 def _check_project(file: SourceFile) -> None:
     """Lock the project and measure again: other uploads may have ended since this one began."""
-    if not _lock(file.project):
+    if not lock(file.project):
         raise FileRejected(f"{file.original_name}: the project was deleted meanwhile.")
     stored = file.project.files.aggregate(bytes=Sum("size_bytes"))["bytes"] or 0
     if stored + file.size_bytes > settings.PROJECT_QUOTA_BYTES:
@@ -177,7 +183,7 @@ def delete_file(*, file: SourceFile) -> None:
     """
     path = raw_path(file)
     with transaction.atomic():
-        _lock(file.project)
+        lock(file.project)
         jobs.refuse_while(file.project, (Job.Kind.DOCUMENTS, Job.Kind.PREVIEW, Job.Kind.GENERATE))
         file.delete()
     path.unlink(missing_ok=True)

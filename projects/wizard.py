@@ -27,6 +27,7 @@ class Step:
     missing: str = ""  # What a later step says when this one is unfinished.
     kinds: tuple[str, ...] = ()  # The jobs that work in this step.
     is_optional: bool = False
+    needs_passages: bool = False  # A dataset alone, without documents, is not enough.
 
     def is_done(self, project: Project) -> bool:
         return self.finished(project, facts_of([project])[project.pk])
@@ -62,14 +63,25 @@ def count(number: int, noun: str, plural: str = "s") -> str:
 
 def _data(project: Project, facts: Facts) -> str:
     if not facts.files:
-        return "no files yet"
+        return count(facts.examples, "ready example") if facts.examples else "no files yet"
     text = count(facts.files, "file")
     text += f" · {count(facts.pages, 'page')}" if facts.pages else ""
     return text + (f" · {facts.files_failed} cannot be read" if facts.files_failed else "")
 
 
+def _has_dataset(facts: Facts) -> bool:
+    return facts.splits["train"] > 0
+
+
+def _is_ready_dataset(facts: Facts) -> bool:
+    """True when the examples came from a file: there is no passage to make others from."""
+    return _has_dataset(facts) and not facts.chunks
+
+
 def _preview(project: Project, facts: Facts) -> str:
     found = facts.splits["preview"]
+    if not found and _is_ready_dataset(facts):
+        return "not needed: the dataset is ready"
     return count(found, "example") if found else "ten examples to judge by"
 
 
@@ -110,7 +122,7 @@ STEPS: tuple[Step, ...] = (
         "data",
         "Data",
         "datasets:data",
-        finished=lambda project, facts: facts.chunks > 0,
+        finished=lambda project, facts: facts.chunks > 0 or _has_dataset(facts),
         describe=_data,
         missing="Add documents and read them.",
         kinds=(Job.Kind.DOCUMENTS, Job.Kind.IMPORT),
@@ -123,13 +135,14 @@ STEPS: tuple[Step, ...] = (
         describe=_preview,
         needs=("model", "task", "data"),
         missing="Make a preview.",
+        needs_passages=True,
         kinds=(Job.Kind.PREVIEW,),
     ),
     Step(
         "review",
         "Review",
         "datasets:review",
-        finished=lambda project, facts: facts.splits["train"] > 0,
+        finished=lambda project, facts: _has_dataset(facts),
         describe=_review,
         needs=("model", "task", "data"),
         missing="Generate examples.",
@@ -169,7 +182,12 @@ BY_SLUG = {step.slug: step for step in STEPS}
 def missing(project: Project, step: Step, facts: Facts) -> list[Step]:
     """Return the steps that have to be done before `step`; empty when it may begin."""
     needed = [BY_SLUG[slug] for slug in step.needs]
-    return [earlier for earlier in needed if not earlier.finished(project, facts)]
+    lacks_passages = step.needs_passages and not facts.chunks
+    return [
+        earlier
+        for earlier in needed
+        if not earlier.finished(project, facts) or (lacks_passages and earlier.slug == "data")
+    ]
 
 
 def missing_now(project: Project, step: Step) -> list[Step]:
@@ -184,7 +202,8 @@ def step_of(job: Job) -> Step | None:
 
 def next_step(project: Project, facts: Facts) -> Step | None:
     """Return the first step that is still to be done; None when all are."""
-    todo = (step for step in STEPS if not step.is_optional)
+    spared = {"preview"} if _has_dataset(facts) else set()
+    todo = (step for step in STEPS if not step.is_optional and step.slug not in spared)
     return next((step for step in todo if not step.finished(project, facts)), None)
 
 
@@ -221,7 +240,8 @@ def _nav_step(project: Project, step: Step, facts: Facts, slug: str) -> NavStep:
     elif step.finished(project, facts):
         state = DONE
     elif lacking:
-        state, fact = BLOCKED, _first(lacking[0])
+        state = BLOCKED
+        fact = fact if step.needs_passages and _is_ready_dataset(facts) else _first(lacking[0])
     else:
         state = OPEN
     return NavStep(

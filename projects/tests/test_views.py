@@ -59,7 +59,8 @@ def test_htmx_gets_the_fragment_and_everybody_else_the_page(name, ada, project):
 def test_an_empty_list_teaches_what_a_project_is(ada):
     page = ada.get(reverse("projects:list")).content.decode()
     assert "No project yet" in page
-    assert "make demo" in page
+    assert "Try it with the sample documents" in page
+    assert page.count("primary") == 1
 
 
 def test_the_list_shows_only_my_projects_with_what_runs(ada, project, stranger):
@@ -105,12 +106,13 @@ def test_names_are_escaped(ada, user):
 
 
 def test_the_task_is_saved_and_the_browser_redirected(ada, project):
-    values = {"name": "New name", "task_type": "instruction", "strategy": "json"}
-    values |= {"chunk_size": 256, "chunk_overlap": 30}
+    values = {"task_type": "instruction", "strategy": "json", "language": "German"}
+    values |= {"chunk_size": 256, "chunk_overlap": 30, "instruction": "For weavers, friendly."}
     response = ada.post(address("projects:task", project), values)
     assert response.status_code == 302
     project.refresh_from_db()
-    assert (project.name, project.task_type, project.chunk_size) == ("New name", "instruction", 256)
+    assert (project.task_type, project.chunk_size) == ("instruction", 256)
+    assert (project.language, project.instruction) == ("German", "For weavers, friendly.")
 
 
 def test_saving_the_task_leaves_alone_what_another_page_changed_meanwhile(
@@ -122,25 +124,31 @@ def test_saving_the_task_leaves_alone_what_another_page_changed_meanwhile(
 
     save_task, before = services.save_task, project.updated_at
     monkeypatch.setattr(services, "save_task", changed_meanwhile)
-    values = {"name": "New name", "task_type": "qa", "strategy": "auto"}
+    values = {"language": "Greek", "task_type": "qa", "strategy": "auto"}
     ada.post(address("projects:task", project), values | {"chunk_size": 512, "chunk_overlap": 50})
     project.refresh_from_db()
-    assert (project.name, project.base_model) == ("New name", "other")
+    assert (project.language, project.base_model) == ("Greek", "other")
     assert project.task_type == "instruction"
     assert project.updated_at > before
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"chunk_size": 16}, {"chunk_overlap": 200}, {"task_type": "poem"}, {"name": ""}]
+    "wrong",
+    [
+        {"chunk_size": 16},
+        {"chunk_overlap": 200},
+        {"task_type": "poem"},
+        {"instruction": "x" * 1001},
+    ],
 )
 def test_a_wrong_task_comes_back_with_422_and_changes_nothing(wrong, ada, project):
-    values = {"name": "New name", "task_type": "qa", "strategy": "json"}
+    values = {"language": "Greek", "task_type": "qa", "strategy": "json"}
     values |= {"chunk_size": 256, "chunk_overlap": 30} | wrong
     response = ada.post(address("projects:task", project), values, headers=HTMX)
     assert response.status_code == 422
     assert "errorlist" in response.content.decode()
     project.refresh_from_db()
-    assert project.name == "Handbook"
+    assert (project.language, project.chunk_size) == ("", 512)
 
 
 def test_deleting_removes_the_project_and_its_files(ada, project):
@@ -152,11 +160,15 @@ def test_deleting_removes_the_project_and_its_files(ada, project):
     assert not folder.exists()
 
 
-def test_a_project_with_a_job_under_way_is_not_deleted(ada, project):
-    Job.objects.create(project=project, kind=Job.Kind.TRAIN)
+def test_deleting_a_project_at_work_hides_it_and_asks_the_work_to_stop(ada, project):
+    Job.objects.create(project=project, kind=Job.Kind.TRAIN, status="running")
+    page = ada.get(address("projects:delete", project)).content.decode()
+    assert "Train: still at work, and cancelled first" in page
     response = ada.post(address("projects:delete", project), follow=True)
-    assert "Cancel it first" in response.content.decode()
-    assert Project.objects.exists()
+    assert "as soon as its work has stopped" in response.content.decode()
+    assert "No project yet" in response.content.decode()
+    assert Job.objects.get().cancel_requested
+    assert ada.get(address("projects:detail", project)).status_code == 404
 
 
 def test_the_overview_shows_jobs_with_their_errors(ada, project):

@@ -91,7 +91,25 @@ def test_a_failed_training_does_not_finish_the_step(project):
     assert states(project)["export"] == "open"
     run.exports.update(sha256="f" * 64)
     assert states(project)["export"] == "done"
-    assert wizard.next_step(project, wizard.nav(project).facts).slug == "data"
+    assert wizard.next_step(project, wizard.nav(project).facts) is None
+
+
+def test_a_ready_dataset_alone_opens_training_and_needs_no_preview(project):
+    add_examples(project, "train")
+    nav = wizard.nav(project, "preview")
+    found = {item.step.slug: item for item in nav.steps}
+    assert (found["data"].state, found["data"].fact) == ("done", "3 ready examples")
+    assert (found["review"].state, found["train"].state) == ("done", "open")
+    assert found["preview"].fact == "not needed: the dataset is ready"
+    assert [item.step.slug for item in nav.missing] == ["data"]
+    assert wizard.next_step(project, nav.facts).slug == "train"
+
+
+def test_a_dataset_from_documents_does_not_ask_for_a_preview_again(project):
+    add_chunks(project)
+    add_examples(project, "train")
+    assert states(project)["preview"] == "open"
+    assert wizard.next_step(project, wizard.nav(project).facts).slug == "train"
 
 
 def test_runs_and_exports_are_counted_once_each(project):
