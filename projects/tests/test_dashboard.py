@@ -76,6 +76,7 @@ def test_an_address_nobody_wrote_shows_the_list_all_the_same(query, ada, project
 
 def test_an_archived_project_is_in_the_archive_alone(ada, project):
     ada.post(reverse("projects:archive", args=[project.pk]))
+    listed(ada)  # It shows the message of the change.
     assert "Handbook" not in listed(ada)
     assert "All projects are archived" in listed(ada, q="")
     assert "Handbook" in listed(ada, archived="1")
