@@ -20,7 +20,9 @@ def list_projects(user, *, search: str = "", sort: str = "recent", archived: boo
     found = access.projects_of(user).filter(archived_at__isnull=not archived)
     if search:
         found = found.filter(name__icontains=search)
-    return _with_activity(facts.with_counts(found)).order_by(*SORTS[sort][1])
+    return _with_activity(facts.with_counts(found.select_related("owner"))).order_by(
+        *SORTS[sort][1]
+    )
 
 
 def _with_activity(projects: QuerySet) -> QuerySet:
