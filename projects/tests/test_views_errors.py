@@ -37,7 +37,7 @@ def test_an_unexpected_error_shows_no_details(client, user, monkeypatch):
     def fail(user):
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("projects.selectors.list_projects", fail)
+    monkeypatch.setattr("projects.dashboard.list_projects", fail)
     client.raise_request_exception = False
     client.force_login(user)
     response = client.get(reverse("projects:list"))
