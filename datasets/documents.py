@@ -82,6 +82,7 @@ def _read_file(file: SourceFile, wanted: dict, counter: TokenCounter, reporter) 
         extraction = extract(
             raw_path(file),
             name=file.original_name,
+            encoding=file.encoding,
             memory_bytes=settings.EXTRACT_MEMORY_BYTES,
             seconds=settings.EXTRACT_SECONDS,
             on_wait=reporter.flush,

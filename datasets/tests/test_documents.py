@@ -9,7 +9,7 @@ import time
 import pytest
 from django.conf import settings
 
-from datasets import documents
+from datasets import documents, file_services
 from datasets.models import Chunk
 from datasets.tests import document_files as make
 from projects import jobs, services
@@ -77,6 +77,19 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(project, tmp_path):
     errors = JobEvent.objects.filter(job=job, level=JobEvent.Level.ERROR)
     assert [event.data for event in errors] == [{"code": "wrong_type"}]
     assert Chunk.objects.exists()
+
+
+def test_a_chosen_encoding_is_read_and_a_wrong_one_says_so(project):
+    text = "Übung macht den Meister. " * 20
+    file = services.add_file(project=project, name="a.txt", pieces=[text.encode("cp1252")])
+    for encoding, state in (("utf-8", "failed"), ("mac-roman", "extracted"), ("", "extracted")):
+        assert file_services.choose_encoding(file=file, encoding=encoding)
+        run(project)
+        file.refresh_from_db()
+        assert file.state == state, encoding
+        assert ("Choose another encoding" in file.error_text) == (state == "failed")
+        assert file.chunks.exists() == (state == "extracted")
+    assert file.chunks.first().text.startswith("Übung")
 
 
 def test_a_project_without_any_text_fails_with_the_reasons(project, tmp_path):
