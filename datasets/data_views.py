@@ -46,7 +46,6 @@ def _context(project: Project) -> dict:
         "nav": wizard.nav(project, "data"),
         "documents": file_selectors.documents_of(project),
         "limits": file_selectors.upload_limits(project),
-        "encodings": EncodingForm.base_fields["encoding"].choices,
         "job": job,
         "is_resumable": job is not None and job.status in Job.RESUMABLE,
     }
@@ -144,7 +143,8 @@ def text(request, file_id: int):
     project = access.get_project(request.user, file.project_id)
     page, passages = text_selectors.text_page(file, request.GET.get("page"))
     context = {"project": project, "nav": wizard.nav(project, "data"), "file": file}
-    context |= {"page": page, "passages": passages}
+    context |= {"page": page, "passages": passages, "row": file_selectors.file_row(file)}
+    context |= {"form": EncodingForm(initial={"encoding": file.encoding})}
     if not page.has_next():
         context["pages_behind"] = text_selectors.pages_behind(file, passages)
     return render_page(request, "datasets/text.html", "datasets/partials/text.html", context)

@@ -90,27 +90,42 @@ class Documents:
 def documents_of(project: Project) -> Documents:
     """Return the project's documents; ready datasets are files too, but none of these."""
     files = SourceFile.objects.filter(project=project, kind=SourceFile.Kind.RAW_DOC)
-    return Documents([_row(file) for file in _with_sums(files)])
+    files = list(_with_passages(files))
+    tokens = _tokens_of(files)
+    return Documents([file_row(file, file.passages, tokens.get(file.pk, 0)) for file in files])
 
 
-def _with_sums(files):
-    """Add `passages` and `tokens`, each from the file's own chunks: a join would sort reports."""
+def _with_passages(files):
+    """Add the number of each file's chunks; by a join all reports would be sorted."""
     chunks = Chunk.objects.filter(file=OuterRef("pk")).order_by().values("file")
     return files.annotate(
-        passages=Coalesce(Subquery(chunks.annotate(n=Count("pk")).values("n")), 0),
-        tokens=Coalesce(Subquery(chunks.annotate(n=Sum("token_count")).values("n")), 0),
+        passages=Coalesce(Subquery(chunks.annotate(n=Count("pk")).values("n")), 0)
     )
 
 
-def _row(file: SourceFile) -> FileRow:
+def _tokens_of(files: list[SourceFile]) -> dict[int, int]:
+    """Return the tokens of each file's chunks: its report says them, since they were counted.
+
+    Summing them up reads every chunk's row, so it is done only for a report without the number.
+    """
+    known = {file.pk: file.report["tokens"] for file in files if "tokens" in file.report}
+    unknown = [file.pk for file in files if file.passages and file.pk not in known]
+    if unknown:
+        chunks = Chunk.objects.filter(file__in=unknown).order_by()
+        known |= dict(chunks.values_list("file").annotate(Sum("token_count")))
+    return known
+
+
+def file_row(file: SourceFile, passages: int = 0, tokens: int = 0) -> FileRow:
+    """Return what is shown of one document, from its row and its report."""
     report = file.report
     ends_as_text = file.original_name.lower().endswith(TEXT_ENDINGS)
     return FileRow(
         file=file,
         pages=page_count(report),
         characters=report.get("characters", 0),
-        passages=file.passages,
-        tokens=file.tokens,
+        passages=passages,
+        tokens=tokens,
         notes=notes_of(report),
         is_text=file.detected_type == "text" or (not file.detected_type and ends_as_text),
         encoding=label_of(file.encoding or report.get("encoding") or ""),

@@ -172,6 +172,7 @@ class TestTable:
         add_chunks(file, 5)
         other = text_file(project)
         add_chunks(other, 2)
+        SourceFile.objects.filter(pk=other.pk).update(report={"tokens": 14, "encoding": "cp1252"})
         documents = file_selectors.documents_of(project)
         assert [(row.passages, row.tokens) for row in documents.rows] == [(5, 35), (2, 14)]
         assert (documents.passages, documents.tokens, documents.pages) == (7, 49, 4)
@@ -190,6 +191,7 @@ class TestTable:
         Job.objects.create(project=project, kind=Job.Kind.DOCUMENTS, status=status)
         page = page_of(ada, project)
         assert page.count('class="primary"') == (0 if status == "running" else 1)
+        assert f'id="job-{Job.objects.get().pk}"' in page
 
     def test_reading_needs_a_document_and_starts_one_job(self, ada, project):
         url = address("read", project)
@@ -260,6 +262,9 @@ class TestEncoding:
         file = text_file(project)
         add_chunks(file, 1)
         assert "Western European (Windows-1252), detected" in page_of(ada, project)
+        text = ada.get(address("text", file)).content.decode()
+        assert "Western European (Windows-1252), detected" in text
+        assert address("encoding", file) in text
         page = ada.post(address("encoding", file), {"encoding": "cp1251"}, follow=True)
         page = page.content.decode()
         assert "Cyrillic (Windows-1251), chosen" in page
@@ -291,7 +296,8 @@ class TestEncoding:
         assert file.encoding == ""
 
     def test_a_pdf_has_none(self, ada, project, file):
-        assert address("encoding", file) not in page_of(ada, project)
+        assert f"{address('text', file)}#encoding" not in page_of(ada, project)
+        assert address("encoding", file) not in ada.get(address("text", file)).content.decode()
 
 
 class TestText:

@@ -58,6 +58,7 @@ def test_the_samples_become_chunks_with_pages_and_sections(project):
     handbook = SourceFile.objects.get(original_name="handbook.pdf")
     assert handbook.state == SourceFile.State.EXTRACTED and handbook.detected_type == "pdf"
     assert handbook.report["page_characters"][0] > 1000
+    assert handbook.report["tokens"] == sum(handbook.chunks.values_list("token_count", flat=True))
     assert handbook.chunks.last().last_page == 4
     sections = Chunk.objects.filter(file__detected_type="docx").values_list("section", flat=True)
     assert "4. The mesh panels" in sections

@@ -13,7 +13,10 @@
   let added = 0;
   let refused = 0;
 
-  document.getElementById("upload-add").hidden = true;
+  // The browser's own control says "no file chosen" even after an upload: a button stands for it.
+  const choose = document.getElementById("upload-choose");
+  choose.addEventListener("click", () => input.click());
+  input.hidden = document.getElementById("upload-add").hidden = true;
   input.addEventListener("change", function () {
     add(input.files);
     input.value = "";
@@ -129,7 +132,7 @@
     button.addEventListener("click", function () {
       item.row.row.remove();
       waiting.push({ file: item.file, row: rowOf(item.file) });
-      input.focus();
+      choose.focus();
       next();
     });
     return button;
@@ -141,7 +144,7 @@
     if (refused) words.push(`${refused} not added:`, ...problems);
     status.textContent = words.join(" ");
     if (!added) return;
-    form.classList.remove("first");
-    htmx.trigger(document.body, "files-added");
+    choose.classList.remove("primary");
+    htmx.trigger(document.body, "job-done"); // What a job's end makes anew: the table, the rail.
   }
 })();
