@@ -121,6 +121,18 @@ def test_a_lost_connection_loses_one_file_which_can_be_sent_again(open_page, use
     expect(page.locator("#files")).to_contain_text("a.txt")
 
 
+def test_a_file_too_many_within_a_minute_waits_in_its_place(open_page, user, project):
+    page = data_page(open_page, user, project)
+    busy = {"status": 429, "headers": {"Retry-After": "1"}, "body": "Too many."}
+    page.route("**/data/", lambda route: route.fulfill(**busy), times=1)
+    page.evaluate(DROP, [["a.txt", "The fog station."]])
+    expect(page.locator("#uploads li")).to_contain_text("waits 1 s")
+    expect(page.locator("#uploads li.done")).to_contain_text("added")
+    watch = open_page.watches[-1]
+    watch.problems[:] = [problem for problem in watch.problems if "429" not in problem]
+    assert names(project) == {"a.txt"}
+
+
 @pytest.mark.parametrize("script", [True, False])
 def test_files_are_chosen_with_and_without_javascript(script, open_page, user, project, tmp_path):
     (tmp_path / "notes.txt").write_text("The scales are calibrated on Tuesdays.")

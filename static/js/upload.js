@@ -78,7 +78,9 @@
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("X-CSRFToken", form.querySelector("[name=csrfmiddlewaretoken]").value);
     request.upload.addEventListener("progress", (event) => progress(item, event));
-    request.addEventListener("load", () => end(item, failureOf(request)));
+    request.addEventListener("load", () =>
+      request.status === 429 ? later(item, request) : end(item, failureOf(request))
+    );
     request.addEventListener("error", () =>
       end(item, "The server cannot be reached, or the file changed meanwhile.", true)
     );
@@ -94,6 +96,18 @@
     item.row.text.textContent = percent < 100 ? `${percent} %` : "is being stored";
   }
 
+  // The server takes only so many files a minute: the rest wait in their place for the next one.
+  function later(item, request) {
+    const seconds = Number(request.getResponseHeader("Retry-After")) || 30;
+    item.row.bar.value = 0;
+    item.row.text.textContent = `waits ${seconds} s: many files were added within a minute`;
+    setTimeout(function () {
+      running -= 1;
+      waiting.unshift(item);
+      next();
+    }, 1000 * seconds);
+  }
+
   // What went wrong, in words; empty when the file was taken.
   function failureOf(request) {
     let answer = null;
@@ -105,7 +119,6 @@
     if (answer?.added?.length) return "";
     if (answer?.refused?.length) return answer.refused.join(" ");
     if (request.status === 413) return "This is too large to send. Split it.";
-    if (request.status === 429) return "Too many requests at once. Wait a minute, then try again.";
     if (request.status === 403) return "The page is too old to do this. Load it again.";
     if (request.status === 404) return "The project is not here any more.";
     if (request.status < 400) return "You are signed out. Load the page again and sign in.";
