@@ -82,6 +82,7 @@ def _read_file(file: SourceFile, wanted: dict, counter: TokenCounter, reporter) 
         extraction = extract(
             raw_path(file),
             name=file.original_name,
+            encoding=file.encoding,
             memory_bytes=settings.EXTRACT_MEMORY_BYTES,
             seconds=settings.EXTRACT_SECONDS,
             on_wait=reporter.flush,
@@ -98,7 +99,8 @@ def _read_file(file: SourceFile, wanted: dict, counter: TokenCounter, reporter) 
         reporter.log(text, level=JobEvent.Level.ERROR, data={"code": error.code})
         return
     reporter.flush()  # A job cancelled while it cut the text stores nothing more.
-    extraction.report["chunking"] = wanted
+    tokens = sum(span.token_count for span in spans)
+    extraction.report |= {"chunking": wanted, "tokens": tokens}
     if store_chunks(file, extraction, spans):
         _log_file(file, extraction, spans, reporter)
 

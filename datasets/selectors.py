@@ -6,25 +6,11 @@ from django.db.models import Count, Q
 
 from datasets.models import Example, GenerationRequest
 from projects.models import Job, Project, SourceFile
-from projects.selectors import page_count
 
 
 def files_of(project: Project):
     """Return the project's files with the number of their `passages`."""
     return SourceFile.objects.filter(project=project).annotate(passages=Count("chunks"))
-
-
-def file_row(file: SourceFile) -> dict:
-    """Return what the table says of one file; the report is the extraction's."""
-    report = file.report
-    notes = [str(warning) for warning in report.get("warnings") or []]
-    return {
-        "file": file,
-        "pages": page_count(report),
-        "characters": report.get("characters", 0),
-        "empty_pages": report.get("empty_pages") or [],
-        "notes": notes,
-    }
 
 
 def list_examples(

@@ -66,6 +66,7 @@ def open_page(browser, live_server, transactional_db):
         watches.append(Watch(page, live_server.url))
         return page
 
+    open_.watches = watches
     yield open_
     for context in contexts:
         context.close()

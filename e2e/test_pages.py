@@ -89,21 +89,6 @@ def test_signing_in_creating_a_project_and_signing_out(open_page, user):
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-@pytest.mark.parametrize("script", [True, False])
-def test_files_are_uploaded_with_and_without_javascript(script, open_page, user, project, tmp_path):
-    (tmp_path / "notes.txt").write_text("The scales are calibrated on Tuesdays.")
-    (tmp_path / "empty.txt").write_text("")
-    page = open_page(user, script=script)
-    page.goto(reverse("datasets:data", args=[project.pk]))
-    page.get_by_label("Documents").set_input_files([tmp_path / "notes.txt", tmp_path / "empty.txt"])
-    page.get_by_role("button", name="Add").click()
-    expect(page.locator("#messages")).to_contain_text("empty.txt is empty")
-    expect(page.locator("#files")).to_contain_text("notes.txt")
-    page.get_by_role("button", name="Read documents").click()
-    job = Job.objects.get()
-    expect(page.locator(f"#job-{job.pk}")).to_contain_text("Waiting")
-
-
 def test_a_job_is_followed_until_it_ends_and_then_left_alone(open_page, user, running):
     job = running.job
     page = open_page(user)

@@ -36,15 +36,19 @@ def limit_self(memory_bytes: int, seconds: float, output_bytes: int) -> None:
     signal.alarm(whole + GRACE_SECONDS)
 
 
-def read(path: Path, name: str, skip_pdfium: bool) -> dict:
-    """Detect, load and report; an `ExtractionError` becomes part of the answer."""
+def read(path: Path, name: str, skip_pdfium: bool, encoding: str = "") -> dict:
+    """Detect, load and report; an `ExtractionError` becomes part of the answer.
+
+    An `encoding` that a person chose counts for text alone.
+    """
     # Here, under the limits: the parsers' own modules are part of what may fail.
     from datasets.extraction import detect, report
 
     kind = detect.detect_type(path, name)
     module, function = LOADERS["pdf, without pdfium" if skip_pdfium else kind]
     load = getattr(importlib.import_module(f"datasets.extraction.{module}"), function)
-    pages, found = report.build(kind, load(path))
+    chosen = {"encoding": encoding} if kind == "text" else {}
+    pages, found = report.build(kind, load(path, **chosen))
     return {"pages": [page.text for page in pages], "report": found}
 
 
@@ -57,7 +61,7 @@ def main() -> None:
     from datasets.extraction.result import ExtractionError
 
     try:
-        result = read(Path(order["path"]), order["name"], order["skip_pdfium"])
+        result = read(Path(order["path"]), order["name"], order["skip_pdfium"], order["encoding"])
     except ExtractionError as error:
         result = {"error": error.code, "message": error.message}
     except MemoryError:

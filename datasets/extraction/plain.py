@@ -8,6 +8,7 @@ from pathlib import Path
 
 import chardet
 
+from datasets.extraction.encodings import label_of
 from datasets.extraction.report import MAX_PAGES
 from datasets.extraction.result import ExtractionError, Parsed
 
@@ -28,16 +29,22 @@ _ASCII_LETTER = re.compile(r"[A-Za-z]")
 _MULTIBYTE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 
 
-def load(path: Path) -> Parsed:
-    """Return the text, split at form feeds, with the encoding used and how sure it is."""
+def load(path: Path, encoding: str = "") -> Parsed:
+    """Return the text, split at form feeds, with the encoding used and how sure it is.
+
+    An `encoding` that a person chose is taken as it is, and what does not fit it is an error.
+    """
     data = path.read_bytes()
-    text, encoding, confidence, warnings = decode(data)
+    chosen = encoding
+    text, encoding, confidence, warnings = decode_as(data, chosen) if chosen else decode(data)
     if len(_CONTROLS.findall(text[:SAMPLE_BYTES])) > len(text[:SAMPLE_BYTES]) / 50:
+        if chosen:
+            raise _wrong_encoding(chosen, "it gives control characters, not text")
         raise _binary()
     if confidence < SURE:
         warnings.append(
-            f"The encoding is a guess ({encoding}). Look at the accents; if they are wrong, "
-            "save the file as UTF-8 and add it again."
+            f"The encoding is a guess ({encoding}). Look at the accents in the text; if they are "
+            "wrong, choose another encoding."
         )
     return Parsed(
         texts=_pages(text.replace("\r\n", "\n").replace("\r", "\n")),
@@ -69,6 +76,24 @@ def decode(data: bytes) -> tuple[str, str, float, list[str]]:
     if _is_damaged_utf8(data):
         return _decode_damaged(data, warnings)
     return *_detect(data), warnings
+
+
+def decode_as(data: bytes, encoding: str) -> tuple[str, str, float, list[str]]:
+    """Return what `decode` does, by the encoding that a person chose."""
+    try:
+        return data.decode(encoding), encoding, 1.0, []
+    except UnicodeDecodeError as error:
+        raise _wrong_encoding(encoding, f"byte {error.start + 1:,} does not fit it") from error
+    except LookupError as error:
+        raise _wrong_encoding(encoding, "no such encoding is known") from error
+
+
+def _wrong_encoding(encoding: str, why: str) -> ExtractionError:
+    return ExtractionError(
+        "wrong_encoding",
+        f"The file cannot be read as {label_of(encoding)}: {why}. "
+        "Choose another encoding, or let it be detected.",
+    )
 
 
 def _decode_marked(data: bytes, encoding: str, warnings: list[str]):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 class ExtractionError(Exception):
     """The document cannot be read. The text says what is wrong and what to do.
 
-    Codes: missing, empty, encrypted, not_a_pdf, wrong_type, truncated, damaged, doctype, scanned,
-    too_large_inside, too_much_text, timeout, memory, crashed.
+    Codes: missing, empty, encrypted, not_a_pdf, wrong_type, wrong_encoding, truncated, damaged,
+    doctype, scanned, too_large_inside, too_much_text, timeout, memory, crashed.
     """
 
     def __init__(self, code: str, message: str) -> None:

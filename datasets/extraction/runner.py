@@ -34,6 +34,7 @@ def extract(
     path: Path | str,
     *,
     name: str = "",
+    encoding: str = "",
     memory_bytes: int = 1024 * 2**20,
     seconds: float = 120,
     output_bytes: int = 256 * 2**20,
@@ -41,12 +42,14 @@ def extract(
 ) -> Extraction:
     """Read the document at `path` in a child process limited in memory, time and output.
 
-    `name` is the person's name for it; it only helps to word errors. `on_wait` is called about
-    once a second and may raise to stop. Raises `ExtractionError`.
+    `name` is the person's name for it; it only helps to word errors. `encoding` is what a person
+    chose for a text file; empty means to detect it. `on_wait` is called about once a second and
+    may raise to stop. Raises `ExtractionError`.
     """
     order = {
         "path": str(Path(path).absolute()),
         "name": name or Path(path).name,
+        "encoding": encoding,
         "memory_bytes": memory_bytes,
         "seconds": seconds,
         "output_bytes": output_bytes,

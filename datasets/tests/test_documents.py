@@ -9,7 +9,7 @@ import time
 import pytest
 from django.conf import settings
 
-from datasets import documents
+from datasets import documents, file_services
 from datasets.models import Chunk
 from datasets.tests import document_files as make
 from projects import jobs, services
@@ -58,6 +58,7 @@ def test_the_samples_become_chunks_with_pages_and_sections(project):
     handbook = SourceFile.objects.get(original_name="handbook.pdf")
     assert handbook.state == SourceFile.State.EXTRACTED and handbook.detected_type == "pdf"
     assert handbook.report["page_characters"][0] > 1000
+    assert handbook.report["tokens"] == sum(handbook.chunks.values_list("token_count", flat=True))
     assert handbook.chunks.last().last_page == 4
     sections = Chunk.objects.filter(file__detected_type="docx").values_list("section", flat=True)
     assert "4. The mesh panels" in sections
@@ -77,6 +78,19 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(project, tmp_path):
     errors = JobEvent.objects.filter(job=job, level=JobEvent.Level.ERROR)
     assert [event.data for event in errors] == [{"code": "wrong_type"}]
     assert Chunk.objects.exists()
+
+
+def test_a_chosen_encoding_is_read_and_a_wrong_one_says_so(project):
+    text = "Übung macht den Meister. " * 20
+    file = services.add_file(project=project, name="a.txt", pieces=[text.encode("cp1252")])
+    for encoding, state in (("utf-8", "failed"), ("mac-roman", "extracted"), ("", "extracted")):
+        assert file_services.choose_encoding(file=file, encoding=encoding)
+        run(project)
+        file.refresh_from_db()
+        assert file.state == state, encoding
+        assert ("Choose another encoding" in file.error_text) == (state == "failed")
+        assert file.chunks.exists() == (state == "extracted")
+    assert file.chunks.first().text.startswith("Übung")
 
 
 def test_a_project_without_any_text_fails_with_the_reasons(project, tmp_path):

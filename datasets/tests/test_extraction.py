@@ -9,7 +9,7 @@ from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.extraction import Extraction, Page, child, extract
+from datasets.extraction import Extraction, ExtractionError, Page, child, encodings, extract
 from datasets.extraction.reflow import join_wrapped_lines
 from datasets.extraction.report import build
 from datasets.extraction.result import Parsed
@@ -19,9 +19,9 @@ SENTENCE = make.SENTENCE
 FRENCH = "L'été dernier, Noëlle a reçu où là-bas un garçon très âgé ; il mangeait des œufs. " * 5
 
 
-def read(path) -> Extraction:
+def read(path, encoding: str = "") -> Extraction:
     """Read as the child does, but in this process: quicker where its limits are not the subject."""
-    answer = child.read(path, path.name, skip_pdfium=False)
+    answer = child.read(path, path.name, skip_pdfium=False, encoding=encoding)
     pages = [Page(number, text) for number, text in enumerate(answer["pages"], start=1)]
     return Extraction(pages, answer["report"])
 
@@ -129,6 +129,49 @@ def test_a_broken_character_in_utf_8_is_shown_and_counted_never_dropped(tmp_path
     found = read(path)
     assert found.pages[0].text == FRENCH + "\ufffd end"
     assert "1 broken characters" in found.report["warnings"][0]
+
+
+def test_a_chosen_encoding_counts_and_is_sure(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("Привет, мир. Это тест.".encode("koi8-r"))
+    found = read(path, "koi8-r")
+    assert found.pages[0].text == "Привет, мир. Это тест."
+    assert (found.report["encoding"], found.report["encoding_confidence"]) == ("koi8-r", 1.0)
+    assert found.report["warnings"] == []
+    assert extract(path, encoding="koi8-r").pages == found.pages, "through the child as well"
+    assert read(path, "cp1251").pages[0].text != found.pages[0].text
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "why"),
+    [
+        ("Übung".encode("cp1252"), "utf-8", "UTF-8: byte 1 does not fit it"),
+        (b"odd", "utf-16-le", "UTF-16, little-endian: byte 3 does not fit it"),
+        ("Text".encode("utf-16-le"), "cp1252", "control characters, not text"),
+        (b"Text", "klingon", "klingon: no such encoding is known"),
+    ],
+)
+def test_a_chosen_encoding_that_does_not_fit_is_an_error_with_a_way_out(
+    content, encoding, why, tmp_path
+):
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    with pytest.raises(ExtractionError) as caught:
+        read(path, encoding)
+    assert caught.value.code == "wrong_encoding"
+    assert why in caught.value.message
+    assert "Choose another encoding" in caught.value.message
+
+
+def test_an_encoding_chosen_for_what_is_no_text_is_not_used(tmp_path):
+    path = make.pdf(tmp_path / "a.pdf", "Some text.")
+    assert "Some text." in read(path, "koi8-r").pages[0].text
+
+
+def test_every_encoding_that_can_be_chosen_is_known():
+    for name, label in encodings.ENCODINGS:
+        assert encodings.label_of(name) == label
+    assert encodings.label_of("klingon") == "klingon"
 
 
 def test_form_feeds_of_a_text_make_pages(tmp_path):

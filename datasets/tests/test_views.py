@@ -1,7 +1,6 @@
-"""Pages of files, preview and examples: page, fragment, invalid, stranger, anonymous, queries."""
+"""Pages of preview and examples: page, fragment, invalid, stranger, anonymous, queries."""
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -11,8 +10,8 @@ from projects import services
 from projects.models import Job, SourceFile
 
 HTMX = {"HX-Request": "true"}
-PAGES = ("datasets:data", "datasets:preview", "datasets:review")
-CHANGES = ("datasets:data", "datasets:read", "datasets:preview", "datasets:generate")
+PAGES = ("datasets:preview", "datasets:review")
+CHANGES = ("datasets:preview", "datasets:generate")
 
 
 @pytest.fixture
@@ -52,11 +51,6 @@ def address(name: str, project) -> str:
     return reverse(name, args=[project.pk])
 
 
-def upload(client, project, *files, **extra):
-    uploads = [SimpleUploadedFile(name, content) for name, content in files]
-    return client.post(address("datasets:data", project), {"files": uploads}, **extra)
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_belongs_to_the_owner_and_comes_whole_or_as_a_fragment(
     name, client, user, stranger, project
@@ -78,45 +72,6 @@ def test_a_stranger_starts_and_adds_nothing(name, client, stranger, project, chu
     assert not Job.objects.exists()
 
 
-def test_several_files_are_added_at_once(ada, project):
-    response = upload(ada, project, ("a.txt", b"one"), ("b.md", b"two"), follow=True)
-    assert set(project.files.values_list("original_name", flat=True)) == {"a.txt", "b.md"}
-    assert "2 files added" in response.content.decode()
-
-
-def test_refused_files_say_why_and_the_others_are_taken(ada, project):
-    files = [("a.txt", b"one"), ("b.txt", b""), ("c.exe", b"x"), ("again.txt", b"one")]
-    page = upload(ada, project, *files, follow=True).content.decode()
-    assert list(project.files.values_list("original_name", flat=True)) == ["a.txt"]
-    assert "b.txt is empty" in page
-    assert "c.exe" in page
-    assert "already in the project as a.txt" in page
-    assert "1 file added" in page
-
-
-def test_an_upload_without_a_file_is_422(ada, project):
-    response = ada.post(address("datasets:data", project), {})
-    assert response.status_code == 422
-    assert "Choose at least one file" in response.content.decode()
-
-
-def test_the_table_says_what_was_found_and_what_could_not_be_read(ada, project, chunk):
-    failed = services.add_file(project=project, name="scan.pdf", pieces=[b"scan"])
-    SourceFile.objects.filter(pk=failed.pk).update(state="failed", error_text="Only <pictures>.")
-    page = ada.get(address("datasets:data", project)).content.decode()
-    for text in ("7,240", "Without text: page 3", "Two columns", "Only &lt;pictures&gt;."):
-        assert text in page
-
-
-def test_reading_needs_a_file_and_starts_one_job(ada, project):
-    url = address("datasets:read", project)
-    assert "nothing to read" in ada.post(url, follow=True).content.decode()
-    assert not Job.objects.exists()
-    services.add_file(project=project, name="a.txt", pieces=[b"text"])
-    assert "started" in ada.post(url, follow=True).content.decode()
-    assert Job.objects.get().kind == Job.Kind.DOCUMENTS
-
-
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("datasets:preview", "preview"), ("datasets:generate", "generate")],
@@ -129,16 +84,6 @@ def test_starting_twice_shows_the_job_that_runs(name, kind, ada, project, chunk)
     assert job.kind == kind
     assert "already under way" in page
     assert f'id="job-{job.pk}"' in page
-
-
-def test_a_file_is_deleted_by_its_owner_only(client, user, stranger, project, file):
-    url = reverse("datasets:delete_file", args=[file.pk])
-    client.force_login(stranger)
-    assert client.post(url).status_code == 404
-    client.force_login(user)
-    assert client.get(url).status_code == 405
-    client.post(url)
-    assert not SourceFile.objects.exists()
 
 
 def test_the_preview_shows_its_examples_and_the_review_does_not(ada, project, chunk):
@@ -218,16 +163,5 @@ def test_a_page_takes_as_many_queries_for_fifty_examples_as_for_five(name, ada, 
         add_examples(chunk, more, split="preview" if name == "datasets:preview" else "train")
         with CaptureQueriesContext(connection) as queries:
             ada.get(address(name, project), {"size": 50})
-        counts.append(len(queries))
-    assert counts[0] == counts[1]
-
-
-def test_the_files_take_as_many_queries_for_fifty_as_for_five(ada, project):
-    counts = []
-    for upto in (5, 50):
-        for number in range(project.files.count(), upto):
-            project.files.create(original_name=f"{number}", sha256=f"{number}", size_bytes=1)
-        with CaptureQueriesContext(connection) as queries:
-            ada.get(address("datasets:data", project))
         counts.append(len(queries))
     assert counts[0] == counts[1]

@@ -11,7 +11,7 @@ from django.core.cache import cache
 
 GROUPS = {
     "login": ("login", "welcome", "account", "admin:login", "admin:password_change"),
-    "upload": ("datasets:data", "datasets:import_dataset"),
+    "upload": ("datasets:data", "datasets:add_samples", "datasets:import_dataset"),
     "preview": ("datasets:preview",),
     "start": (
         "datasets:read",
