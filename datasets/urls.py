@@ -1,6 +1,6 @@
 from django.urls import path
 
-from datasets import views
+from datasets import review_views, views
 
 app_name = "datasets"
 urlpatterns = [
@@ -8,6 +8,13 @@ urlpatterns = [
     path("projects/<int:project_id>/data/read/", views.read_documents, name="read"),
     path("files/<int:file_id>/delete/", views.delete_file, name="delete_file"),
     path("projects/<int:project_id>/preview/", views.preview, name="preview"),
-    path("projects/<int:project_id>/review/", views.review, name="review"),
+    path("projects/<int:project_id>/review/", review_views.review, name="review"),
+    path("projects/<int:project_id>/review/statistics/", review_views.statistics, name="statistics"),
+    path("projects/<int:project_id>/review/change/", review_views.change, name="change"),
+    path("changes/<int:change_id>/undo/", review_views.undo_change, name="undo_change"),
+    path("examples/<int:example_id>/", review_views.example, name="example"),
+    path("examples/<int:example_id>/review/", review_views.decide, name="decide"),
+    path("examples/<int:example_id>/edit/", review_views.edit, name="edit"),
+    path("examples/<int:example_id>/restore/", review_views.restore, name="restore"),
     path("projects/<int:project_id>/generate/", views.generate, name="generate"),
 ]
