@@ -131,7 +131,9 @@ class ChangeForm(forms.Form):
     def clean(self) -> dict:
         values = super().clean()
         if not values.get("scope") and not values.get("examples"):
-            raise forms.ValidationError("Nothing is selected. Tick examples, or choose all of them.")
+            raise forms.ValidationError(
+                "Nothing is selected. Tick examples, or choose all of them."
+            )
         return values
 
 

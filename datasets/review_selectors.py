@@ -85,7 +85,7 @@ def matching(project: Project, filters: Filters) -> QuerySet:
         examples = examples.filter(Q(chunk__in=chunks) | Q(source_file=filters.file))
     for word in filters.q.split():
         examples = examples.filter(Q(prompt__icontains=word) | Q(completion__icontains=word))
-    return _with_flag(examples, filters.flag)
+    return with_flag(examples, filters.flag)
 
 
 def _place_of(filters: Filters) -> Q:
@@ -94,8 +94,11 @@ def _place_of(filters: Filters) -> Q:
     return split & (Q(review=filters.review) if filters.review else Q(review__in=_SHOWN))
 
 
-def _with_flag(examples: QuerySet, flag: str) -> QuerySet:
-    """The list as text holds a name in quotes on SQLite and PostgreSQL alike."""
+def with_flag(examples: QuerySet, flag: str) -> QuerySet:
+    """Return the examples with this mark, any, or none.
+
+    The list as text holds a name in quotes on SQLite and PostgreSQL alike.
+    """
     if flag == NO_FLAG:
         return examples.filter(flags=[])
     if flag == ANY_FLAG:
@@ -157,7 +160,9 @@ def _keys(project: Project, filters: Filters, order, start: int, count: int, siz
     if "token_count" in order[0]:
         # Told what to leave out, the database reads two indexes and no row.
         hidden = Example.objects.filter(~_place_of(filters), project=project)
-        found = Example.objects.filter(project=project).exclude(pk__in=hidden.order_by().values("pk"))
+        found = Example.objects.filter(project=project).exclude(
+            pk__in=hidden.order_by().values("pk")
+        )
     stop = min(start + size, count)
     if start > count // 2:
         start, stop = count - stop, count - start
@@ -167,9 +172,7 @@ def _keys(project: Project, filters: Filters, order, start: int, count: int, siz
 
 def _rows(project: Project) -> QuerySet:
     examples = Example.objects.filter(project=project).select_related("chunk__file", "source_file")
-    return examples.defer(
-        "chunk__text", "chunk__file__report", "source_file__report", "context"
-    )
+    return examples.defer("chunk__text", "chunk__file__report", "source_file__report", "context")
 
 
 def example_of(owner, pk: int) -> Example | None:

@@ -55,11 +55,15 @@ def _kept(project: Project):
 
 
 def _by_chunk(project: Project) -> dict:
-    rows = _kept(project).values("chunk").annotate(
-        n=Count("pk"),
-        placed=Count("evidence_start"),
-        train=Count("pk", filter=Q(split=Example.Split.TRAIN)),
-        eval=Count("pk", filter=Q(split=Example.Split.EVAL)),
+    rows = (
+        _kept(project)
+        .values("chunk")
+        .annotate(
+            n=Count("pk"),
+            placed=Count("evidence_start"),
+            train=Count("pk", filter=Q(split=Example.Split.TRAIN)),
+            eval=Count("pk", filter=Q(split=Example.Split.EVAL)),
+        )
     )
     return {row["chunk"]: row for row in rows}
 

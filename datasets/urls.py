@@ -9,7 +9,9 @@ urlpatterns = [
     path("files/<int:file_id>/delete/", views.delete_file, name="delete_file"),
     path("projects/<int:project_id>/preview/", views.preview, name="preview"),
     path("projects/<int:project_id>/review/", review_views.review, name="review"),
-    path("projects/<int:project_id>/review/statistics/", review_views.statistics, name="statistics"),
+    path(
+        "projects/<int:project_id>/review/statistics/", review_views.statistics, name="statistics"
+    ),
     path("projects/<int:project_id>/review/change/", review_views.change, name="change"),
     path("changes/<int:change_id>/undo/", review_views.undo_change, name="undo_change"),
     path("examples/<int:example_id>/", review_views.example, name="example"),
