@@ -188,7 +188,7 @@ class ExampleAdmin(admin.ModelAdmin):
             keys = set(examples.values_list("pk", flat=True))
             moved += splitting.move_examples(project, keys, split=split)
         text = (
-            f"{moved} examples moved to {Example.Split(split).label.lower()}: the selected ones and "
+            f"{moved} examples moved to {Example.Split(split).label.lower()}: the chosen ones and "
             "all that share a passage, an answer or a quote with them, so that no passage is on "
             "both sides. A new generation splits anew."
         )

@@ -232,5 +232,5 @@ def _decided(request, found: Example, *, is_open: bool):
     response = _row(request, fresh, is_open=is_open)
     context = {"change": review_selectors.last_change(fresh.project), "is_fragment": True}
     context |= {"example": fresh, "query": request.POST.get("filters", "")}
-    response.write(render_to_string("datasets/partials/last_change.html", context, request))
+    response.write(render_to_string("datasets/partials/last_change_apart.html", context, request))
     return trigger_client_event(response, CHANGED)

@@ -71,7 +71,7 @@ def test_a_whole_review_by_keyboard(open_page, user, reviewed):
 
 def test_an_edit_in_place_says_what_is_wrong_and_keeps_the_original(open_page, user, reviewed):
     example = dataset(reviewed)[0]
-    page = open_page(user)
+    page = open_page(user, expected=(422,))
     page.goto(address(reviewed))
     page.keyboard.press("j")
     page.keyboard.press("e")

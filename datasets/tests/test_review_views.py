@@ -194,6 +194,7 @@ def test_one_example_is_decided_in_its_row_and_can_be_undone(review, ada, projec
     row = response.content.decode()
     assert states(project) == [review]
     assert f'id="example-{example.pk}"' in row
+    assert "<template>" in row
     assert reverse("datasets:undo_change", args=[ReviewChange.objects.get().pk]) in row
     assert "review-changed" in response.headers["HX-Trigger"]
 

@@ -34,10 +34,11 @@
     return Boolean(button);
   }
 
+  // A closed row has no link to press.
   function edit() {
-    if (press("e")) return;
-    const link = row()?.querySelector("[data-edit]");
-    if (link) link.click();
+    const element = row();
+    if (!element || element.querySelector(".editing")) return;
+    htmx.ajax("GET", element.dataset.edit, { target: element, swap: "outerHTML" });
   }
 
   const keys = {
