@@ -30,8 +30,13 @@
 
   function press(key) {
     const button = row()?.querySelector(`[data-key="${key}"]`);
-    if (button && !button.disabled) button.click();
-    return Boolean(button);
+    if (button && !button.disabled) click(button);
+  }
+
+  // What was swapped a moment ago is not htmx's yet: a click would leave the page.
+  function click(element) {
+    htmx.process(element.closest("form") || element);
+    element.click();
   }
 
   // A closed row has no link to press.
@@ -49,7 +54,10 @@
     d: () => press("d"),
     o: () => press("o"),
     e: edit,
-    u: () => document.getElementById("undo")?.click(),
+    u: () => {
+      const button = document.getElementById("undo");
+      if (button) click(button);
+    },
     s: () => {
       const box = row()?.querySelector('[name="examples"]');
       if (box) box.click();
