@@ -28,6 +28,16 @@ def edit_example(*, example: Example, prompt: str, context: str, completion: str
     return stored
 
 
+def restore_original(*, example: Example) -> Example:
+    """Give the example the texts it was written with; raises `ValidationError` as an edit does."""
+    if not example.original:
+        return example
+    stored = edit_example(example=example, **{n: example.original[n] for n in FIELDS})
+    stored.original = {}
+    stored.save(update_fields=["original"])
+    return stored
+
+
 def check_edit(*, example: Example, prompt: str, context: str, completion: str) -> None:
     """Raise `ValidationError` if `edit_example` would."""
     values = _cleaned(prompt, context, completion)

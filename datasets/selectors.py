@@ -37,10 +37,10 @@ def refused(project: Project, *, limit: int = 200) -> dict:
 
     `reasons` are counted over the whole job; `items` are the first `limit` of them.
     """
-    job = Job.objects.filter(project=project, kind=Job.Kind.GENERATE).first()
+    newest = Job.objects.filter(project=project, kind=Job.Kind.GENERATE).values("pk")[:1]
     reasons: Counter = Counter()
     items: list[dict] = []
-    requests = GenerationRequest.objects.filter(job=job).exclude(rejected=[])
+    requests = GenerationRequest.objects.filter(job__in=newest).exclude(rejected=[])
     for pk, rejected in requests.values_list("pk", "rejected").iterator():
         for item in rejected:
             reasons[reason_of(item)] += 1

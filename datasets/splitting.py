@@ -60,6 +60,22 @@ def split_examples(project: Project, *, seed: int = DEFAULT_SEED) -> dict[str, i
     return {"train": counted.count(False), "eval": counted.count(True)}
 
 
+def move_examples(project: Project, keys: set[int], *, split: str) -> int:
+    """Put these examples on a side, with all that must be on one side with them.
+
+    Returns how many were moved. The next `split_examples` decides anew.
+    """
+    groups = _joined([_piece(row) for row in _rows(project)]).values()
+    wanted = [[piece.key for piece in group] for group in groups]
+    moving = [key for group in wanted if not keys.isdisjoint(group) for key in group]
+    moved = 0
+    with transaction.atomic():
+        for start in range(0, len(moving), BATCH):
+            batch = Example.objects.filter(pk__in=moving[start : start + BATCH])
+            moved += batch.exclude(split=split).update(split=split)
+    return moved
+
+
 def assign(pieces: list[Piece], *, seed: int = DEFAULT_SEED, share: float = EVAL_SHARE) -> set[int]:
     """Return the keys of the pieces that go to evaluation.
 

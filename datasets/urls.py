@@ -1,6 +1,6 @@
 from django.urls import path
 
-from datasets import data_views, views
+from datasets import data_views, review_views, views
 
 app_name = "datasets"
 urlpatterns = [
@@ -11,6 +11,15 @@ urlpatterns = [
     path("files/<int:file_id>/encoding/", data_views.choose_encoding, name="encoding"),
     path("files/<int:file_id>/text/", data_views.text, name="text"),
     path("projects/<int:project_id>/preview/", views.preview, name="preview"),
-    path("projects/<int:project_id>/review/", views.review, name="review"),
+    path("projects/<int:project_id>/review/", review_views.review, name="review"),
+    path(
+        "projects/<int:project_id>/review/statistics/", review_views.statistics, name="statistics"
+    ),
+    path("projects/<int:project_id>/review/change/", review_views.change, name="change"),
+    path("changes/<int:change_id>/undo/", review_views.undo_change, name="undo_change"),
+    path("examples/<int:example_id>/", review_views.example, name="example"),
+    path("examples/<int:example_id>/review/", review_views.decide, name="decide"),
+    path("examples/<int:example_id>/edit/", review_views.edit, name="edit"),
+    path("examples/<int:example_id>/restore/", review_views.restore, name="restore"),
     path("projects/<int:project_id>/generate/", views.generate, name="generate"),
 ]

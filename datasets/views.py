@@ -1,15 +1,13 @@
-"""Pages of the preview and the examples."""
+"""Pages of the preview, and starting what fills the review."""
 
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from datasets import selectors, services
-from datasets.forms import ExampleFilterForm
-from datasets.models import Example
 from finetuneflow.lib.htmx import redirect_to, render_page
 from projects import wizard
 from projects.models import Job, Project
 from projects.selectors import latest_job
-from projects.web import page_of, start, wizard_step
+from projects.web import start, wizard_step
 
 
 @require_http_methods(["GET", "POST"])
@@ -25,25 +23,6 @@ def preview(request, project: Project):
         "examples": selectors.preview_examples(project),
     }
     return render_page(request, "datasets/preview.html", "datasets/partials/preview.html", context)
-
-
-@require_GET
-@wizard_step("review")
-def review(request, project: Project):
-    form = ExampleFilterForm(request.GET, project=project)
-    form.is_valid()
-    examples = selectors.list_examples(project, **form.filters())
-    context = {
-        "project": project,
-        "nav": wizard.nav(project, "review"),
-        "form": form,
-        "page": page_of(request, examples, size=form.page_size),
-        "job": latest_job(project, Job.Kind.GENERATE),
-        "Review": Example.Review,
-    }
-    if not request.htmx:
-        context["refused"] = selectors.refused(project)
-    return render_page(request, "datasets/review.html", "datasets/partials/examples.html", context)
 
 
 @require_POST

@@ -27,17 +27,20 @@ class Watch:
     def __init__(self, page, base_url: str) -> None:
         self.problems: list[str] = []
         self.base_url = base_url
+        self.expected: tuple[int, ...] = ()  # Statuses that the test brings about on purpose.
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
         page.on("response", self._response)
         page.on("request", self._request)
 
     def _console(self, message) -> None:
+        if any(f"status of {status}" in message.text for status in self.expected):
+            return
         if message.type in ("error", "warning"):
             self.problems.append(f"console: {message.text}")
 
     def _response(self, response) -> None:
-        if response.status >= 400:
+        if response.status >= 400 and response.status not in self.expected:
             self.problems.append(f"{response.status}: {response.url}")
 
     def _request(self, request) -> None:
@@ -50,7 +53,7 @@ def open_page(browser, live_server, transactional_db):
     """Open a page with the given look, signed in as `user`; any problem fails the test."""
     contexts, watches = [], []
 
-    def open_(user=None, *, width=1280, theme="light", script=True):
+    def open_(user=None, *, width=1280, theme="light", script=True, expected=()):
         context = browser.new_context(
             base_url=live_server.url,
             viewport={"width": width, "height": 800},
@@ -64,6 +67,7 @@ def open_page(browser, live_server, transactional_db):
         page = context.new_page()
         page.set_default_timeout(15_000)
         watches.append(Watch(page, live_server.url))
+        watches[-1].expected = expected
         return page
 
     open_.watches = watches

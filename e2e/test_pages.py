@@ -147,22 +147,6 @@ def test_a_run_draws_its_curve_and_keeps_the_table_open(open_page, user, running
     expect(page.locator("polyline.curve-train").last).not_to_have_attribute("points", points)
 
 
-def test_examples_are_filtered_in_place_and_the_url_says_so(open_page, user):
-    seed.workers_are_alive()
-    project = seed.finished_project(user)
-    page = open_page(user)
-    page.goto(reverse("datasets:review", args=[project.pk]))
-    expect(page.locator("#examples tbody tr")).to_have_count(25)
-    page.get_by_label("Search").fill("E-31")
-    expect(page.locator("#examples")).to_contain_text("15 examples")
-    page.get_by_label("Part of the dataset").select_option("eval")
-    expect(page.locator("#examples tbody tr").first).to_contain_text("evaluation")
-    assert "q=E-31" in page.url
-    assert "split=eval" in page.url
-    page.go_back()
-    expect(page.locator("#examples")).to_contain_text("15 examples")
-
-
 def test_the_archive_is_downloaded_whole(open_page, user, tmp_path):
     project = seed.finished_project(user)
     page = open_page(user)

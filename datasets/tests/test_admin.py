@@ -1,5 +1,7 @@
 """The admin: staff only, every model listed, the ledger read-only, review actions."""
 
+import json
+
 import pytest
 from django.contrib import admin
 from django.db import connection
@@ -141,3 +143,65 @@ def test_what_the_program_knows_of_an_example_cannot_be_edited(admin_client, exa
     before = Example.objects.filter(pk=example.pk).values(*posted).get()
     assert edit(admin_client, example, **posted).status_code == 302
     assert Example.objects.filter(pk=example.pk).values(*posted).get() == before
+
+
+def test_the_state_is_edited_in_the_list_and_can_be_undone(admin_client, example, project):
+    data = {
+        "form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": example.pk,
+        "form-0-review": "rejected", "_save": "Save",
+    }  # fmt: skip
+    assert admin_client.post(changelist(Example), data).status_code == 302
+    example.refresh_from_db()
+    assert (example.review, example.previous_review) == ("rejected", "pending")
+    assert example.last_change.count == 1
+
+
+def test_an_example_moves_with_its_passage_and_the_admin_says_so(admin_client, request_row):
+    project, chunk = request_row.job.project, request_row.chunk
+    one, two = (add_example(project, p, "!", split="train", chunk=chunk) for p in ("a?", "b?"))
+    preview = add_example(project, "c?", "!", split="preview", chunk=chunk)
+    data = {"action": "move_to_eval", "_selected_action": [one.pk, preview.pk]}
+    page = admin_client.post(changelist(Example), data, follow=True).content.decode()
+    assert "2 examples moved to evaluation" in page
+    splits = dict(Example.objects.values_list("pk", "split"))
+    assert splits == {one.pk: "eval", two.pk: "eval", preview.pk: "preview"}
+
+
+def test_selected_examples_are_exported_line_by_line(admin_client, project):
+    keys = [add_example(project, f"{n}?", "Yes.\nNo.").pk for n in range(3)]
+    data = {"action": "export_jsonl", "_selected_action": keys[:2]}
+    response = admin_client.post(changelist(Example), data)
+    assert response.streaming
+    rows = [json.loads(line) for line in b"".join(response.streaming_content).splitlines()]
+    assert [row["prompt"][0]["content"] for row in rows] == ["0?", "1?"]
+    assert rows[0]["completion"] == [{"role": "assistant", "content": "Yes.\nNo."}]
+
+
+def test_the_source_passage_is_shown_with_its_quote_marked_and_escaped(admin_client, request_row):
+    chunk = request_row.chunk
+    chunk.text = "Before <b>the quote</b> behind."
+    chunk.save()
+    example = add_example(
+        request_row.job.project, "?", "!", chunk=chunk, request=request_row,
+        evidence_start=7, evidence_end=23,
+    )  # fmt: skip
+    url = reverse("admin:datasets_example_change", args=[example.pk])
+    page = admin_client.get(url).content.decode()
+    assert "Before <mark>&lt;b&gt;the quote&lt;/b&gt;</mark> behind." in page
+
+
+@pytest.mark.parametrize(("flag", "wanted"), [("any", 1), ("none", 1), ("repaired", 1)])
+def test_the_list_is_filtered_by_mark(flag, wanted, admin_client, project):
+    add_example(project, "a?", "!", flags=["repaired"])
+    add_example(project, "b?", "!")
+    response = admin_client.get(changelist(Example), {"flag": flag})
+    assert response.context["cl"].result_count == wanted
+
+
+def test_examples_are_put_in_the_bin_but_never_deleted_here(admin_client, example):
+    data = {"action": "to_bin", "_selected_action": [example.pk]}
+    admin_client.post(changelist(Example), data)
+    example.refresh_from_db()
+    assert example.review == "deleted"
+    url = reverse("admin:datasets_example_delete", args=[example.pk])
+    assert admin_client.post(url, {"post": "yes"}).status_code == 403

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from datasets.models import Chunk, Example, GenerationRequest
+from datasets.models import Chunk, Example
 from projects import services
 from projects.models import Job, SourceFile
 
@@ -90,70 +90,6 @@ def test_the_preview_shows_its_examples_and_the_review_does_not(ada, project, ch
     add_examples(chunk, 1, split="preview", prompt="What is previewed?")
     assert "What is previewed?" in ada.get(address("datasets:preview", project)).content.decode()
     assert "What is previewed?" not in ada.get(address("datasets:review", project)).content.decode()
-
-
-def test_filters_narrow_the_examples(ada, project, chunk):
-    add_examples(chunk, 2)
-    add_examples(chunk, 1, prompt="About E-31", split="eval", review="rejected")
-    url = address("datasets:review", project)
-    for filters, count in (
-        ({}, 3),
-        ({"q": "e-31"}, 1),
-        ({"q": "31 about"}, 1),
-        ({"split": "train"}, 2),
-        ({"review": "rejected"}, 1),
-        ({"review": "pending", "split": "eval"}, 0),
-        ({"file": chunk.file_id}, 3),
-    ):
-        page = ada.get(url, filters, headers=HTMX).context["page"]
-        assert page.paginator.count == count, filters
-
-
-def test_a_wrong_filter_is_named_and_another_projects_file_is_no_choice(
-    ada, project, chunk, stranger
-):
-    add_examples(chunk, 1)
-    other = services.create_project(owner=stranger, name="Other")
-    secret = services.add_file(project=other, name="secret.txt", pieces=[b"secret"])
-    url = address("datasets:review", project)
-    for filters in ({"split": "nonsense"}, {"file": secret.pk}, {"size": "7"}):
-        page = ada.get(url, filters).content.decode()
-        assert "errorlist" in page
-        assert "secret.txt" not in page
-
-
-@pytest.mark.parametrize("number", ["0", "99", "x"])
-def test_a_page_that_does_not_exist_shows_the_nearest(number, ada, project, chunk):
-    add_examples(chunk, 30)
-    response = ada.get(address("datasets:review", project), {"page": number})
-    assert response.context["page"].number == (2 if number in ("0", "99") else 1)
-
-
-def test_turning_the_page_keeps_the_filters(ada, project, chunk):
-    add_examples(chunk, 30)
-    page = ada.get(address("datasets:review", project), {"split": "train"}).content.decode()
-    assert "?split=train&amp;page=2" in page
-
-
-def test_refused_replies_are_counted_with_their_reasons(ada, project, chunk):
-    job = Job.objects.create(project=project, kind=Job.Kind.GENERATE, status="succeeded")
-    for slot, rejected in enumerate(
-        ([{"reason": "too_short", "prompt": "Why <i>?"}], [{"reason": "too_short"}, "rubbish"], [])
-    ):
-        GenerationRequest.objects.create(job=job, chunk=chunk, slot=slot, rejected=rejected)
-    page = ada.get(address("datasets:review", project)).content.decode()
-    assert "Not taken: 3" in page
-    assert "too short: 2" in page
-    assert "Why &lt;i&gt;?" in page
-    assert "rubbish" in page
-
-
-def test_examples_without_their_document_are_still_shown(ada, project, chunk):
-    add_examples(chunk, 1, prompt="What stays?")
-    chunk.file.delete()
-    page = ada.get(address("datasets:review", project)).content.decode()
-    assert "What stays?" in page
-    assert "its document is deleted" in page
 
 
 @pytest.mark.parametrize("name", ["datasets:review", "datasets:preview"])
