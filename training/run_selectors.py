@@ -1,0 +1,302 @@
+"""Reading runs for the Train step: what would be trained, one run, several side by side."""
+
+import math
+from dataclasses import dataclass, field
+
+from django.db.models import Count, F, Sum
+from django.utils.safestring import SafeString, mark_safe
+
+from projects.facts import TRAINED
+from projects.models import Job, JobEvent, Project
+from training import curves, live, report
+from training.engine.config import EngineConfig
+from training.models import Run
+from training.train_forms import DEFAULTS, TrainingForm
+
+FEW = {"train": 10, "eval": 5}
+TABLE_ROWS = 200
+HIDDEN = {"base_model", "task", "adapter", "expected_eval_loss", "tolerance"}
+PHASES = {
+    "load": "Load the model",
+    "check": "Check the examples",
+    "baseline": "Measure before",
+    "train": "Train",
+    "evaluate": "Measure after",
+    "save": "Save",
+}
+# Shown for every run; another setting only where runs differ in it.
+COMPARED = ("method", "epochs", "learning_rate", "micro_batch", "gradient_accumulation")
+COMPARED += ("lora_rank",)
+LABELS = {name: field.label for name, field in TrainingForm.base_fields.items()} | {
+    "base_model_id": "Model",
+    "lora_rank": "Rank",
+    "examples": "Examples",
+}
+# What a new run may begin with after one that failed: {error code: (words, settings)}.
+REMEDIES = {
+    "oom": (
+        "Start again with the smallest memory",
+        {"micro_batch": 1, "gradient_checkpointing": True},
+    ),
+    "nan": ("Start again with a tenth of the learning rate", {}),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training would use now. Tokens are counted without the chat template."""
+
+    train: int = 0
+    eval: int = 0
+    train_tokens: int = 0
+    steps: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+def plan_of(project: Project, config: EngineConfig) -> Plan:
+    counts = {"train": (0, 0), "eval": (0, 0)}
+    rows = project.examples.filter(split__in=counts).exclude(review__in=("rejected", "deleted"))
+    for row in rows.values("split").annotate(n=Count("id"), t=Sum("token_count")).order_by():
+        counts[row["split"]] = row["n"], row["t"]
+    train, evaluation = counts["train"][0], counts["eval"][0]
+    return Plan(
+        train=train,
+        eval=evaluation,
+        train_tokens=counts["train"][1],
+        steps=config.steps(train) if train else 0,
+        warnings=_warnings(train, evaluation),
+    )
+
+
+def _warnings(train: int, evaluation: int) -> list[str]:
+    if not train:
+        return []
+    found = []
+    if train < FEW["train"]:
+        found.append(
+            f"{_examples(train)} to learn from: the model will learn them by heart and little "
+            "else. Generate more, or approve more of them."
+        )
+    if not evaluation:
+        found.append(
+            "No example to measure with: the training cannot start. Move some to the evaluation "
+            "part in the review."
+        )
+    elif evaluation < FEW["eval"]:
+        found.append(
+            f"{_examples(evaluation)} to measure with: too few to tell better from worse. "
+            f"{FEW['eval']} are the least, 30 a good number."
+        )
+    return found
+
+
+def _examples(count: int) -> str:
+    return f"Only {count} example{'' if count == 1 else 's'}"
+
+
+# Several runs
+
+
+def runs_of(project: Project):
+    """Return the project's runs for a table: their numbers without their long histories."""
+    return (
+        Run.objects.filter(project=project)
+        .select_related("job")
+        .defer("metrics", "samples", "live", "dataset_stats")
+        .annotate(
+            before=F("metrics__baseline"),
+            after=F("metrics__final"),
+            effort=F("metrics__train"),
+            examples=F("dataset_stats__train"),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    columns: list[dict]
+    rows: list[dict]
+    are_different: bool
+
+
+def compare(runs: list[Run]) -> Comparison:
+    """Put runs side by side; a setting that differs between them is marked in every row."""
+    settings = [settings_of(run) | {"examples": run.examples} for run in runs]
+    names = [*COMPARED, *(n for n in DEFAULTS if n not in (*COMPARED, *HIDDEN, "revision"))]
+    names += ["examples"]
+    different = {name for name in names if len({_key(each.get(name)) for each in settings}) > 1}
+    shown = [name for name in names if name in (*COMPARED, "examples") or name in different]
+    losses = [_loss(run.after) for run in runs]
+    best = min((loss for loss in losses if loss is not None), default=None)
+    rows = [
+        {
+            "run": run,
+            "cells": [{"value": shown_value(s.get(n)), "differs": n in different} for n in shown],
+            "before": _loss(run.before),
+            "after": loss,
+            "perplexity": (run.after or {}).get("perplexity"),
+            "is_best": loss is not None and loss == best and len(runs) > 1,
+            "is_worse": None not in (loss, _loss(run.before)) and loss > _loss(run.before),
+            "stopped_by": (run.effort or {}).get("stopped_by"),
+        }
+        for run, s, loss in zip(runs, settings, losses, strict=True)
+    ]
+    columns = [{"label": LABELS.get(n, words(n)), "differs": n in different} for n in shown]
+    return Comparison(columns, rows, bool(different))
+
+
+def _key(value) -> str:
+    return str(float(value)) if isinstance(value, int | float) else str(value)
+
+
+def _loss(values: dict | None) -> float | None:
+    loss = (values or {}).get("eval_loss")
+    return loss if isinstance(loss, int | float) and math.isfinite(loss) else None
+
+
+def settings_of(run: Run) -> dict:
+    """Return the engine's settings as they were used, or will be."""
+    overrides = (run.job.params.get("overrides") or {}) if run.job else {}
+    asked = {name: value for name, value in DEFAULTS.items() if name not in HIDDEN} | overrides
+    return asked | {"method": run.method} | run.config
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def shown_value(value) -> str:
+    if value is None:
+        return "automatic"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    methods = {"lora": "LoRA", "qlora": "QLoRA", "all-linear": "all linear layers"}
+    return methods.get(value, str(value))
+
+
+# One run
+
+
+def setting_rows(run: Run) -> list[dict]:
+    """Return every setting of the run; those that differ from the defaults say so."""
+    rows = []
+    for name, value in settings_of(run).items():
+        if name in HIDDEN or (name == "revision" and not value):
+            continue
+        default = DEFAULTS.get(name)
+        is_changed = name not in ("base_model_id", "revision") and _key(value) != _key(default)
+        rows.append(
+            {
+                "label": LABELS.get(name, words(name)),
+                "value": shown_value(value),
+                "default": shown_value(default) if is_changed else "",
+            }
+        )
+    return rows
+
+
+def again_values(run: Run, *, remedy: bool = False) -> dict:
+    """Return what a form for a new run begins with: this run's settings, eased after a failure."""
+    values = {name: settings_of(run).get(name) for name in TrainingForm.base_fields}
+    code = run.job.error_code if remedy and run.job else ""
+    if code == "nan":
+        values["learning_rate"] = float(f"{values['learning_rate'] / 10:.3g}")
+    if code == "oom":
+        batch = values["micro_batch"] * values["gradient_accumulation"]
+        values |= {"gradient_accumulation": min(batch, 4096)}
+    return values | REMEDIES.get(code, ("", {}))[1]
+
+
+def history(run: Run) -> list[dict]:
+    """Return a row a step, in order: `step` with `loss` and/or `eval_loss`.
+
+    A run that went on from a checkpoint measured some steps twice: the later values count.
+    """
+    rows = (run.metrics.get("history") or []) if run.metrics.get("final") else []
+    if not rows and run.job_id is not None:
+        events = JobEvent.objects.filter(job_id=run.job_id, level=JobEvent.Level.METRIC)
+        rows = list(events.values_list("data", flat=True))
+    steps: dict[int, dict] = {}
+    for row in rows:
+        if isinstance(row.get("step"), int | float):
+            steps[row["step"]] = steps.get(row["step"], {}) | row
+    return [steps[step] for step in sorted(steps)]
+
+
+def curve(rows: list[dict], *, last: int = 0) -> SafeString:
+    """Return the curve as SVG: numbers and fixed words of ours, so it needs no escaping."""
+    return mark_safe(curves.loss_curve_svg(rows, last=last, legend=False))
+
+
+def live_state(run: Run) -> dict:
+    """Return what is known while the run works, from its row and its job's alone."""
+    now = run.live
+    job = run.job
+    is_running = bool(job) and job.status == Job.Status.RUNNING
+    return {
+        "now": now,
+        "phases": _phases(now.get("phase", "")) if is_running else [],
+        "is_finishing": is_running and job.finish_requested,
+        "settings": settings_of(run),
+        "poll_seconds": 3 if is_running else 10,
+    }
+
+
+def _phases(current: str) -> list[dict]:
+    """Return the phases in order with their state; before the first one all are to come."""
+    names = list(PHASES)
+    place = names.index(current) if current in names else len(names) * (current == "done") - 1
+    return [
+        {"title": title, "state": "done" if index < place else "now" if index == place else ""}
+        for index, title in enumerate(PHASES.values())
+    ]
+
+
+def live_curve(run: Run) -> SafeString:
+    return curve(live.curve_rows(run.live), last=run.live.get("total") or 0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    tone: str
+    title: str
+    text: str
+
+
+def verdict_of(run: Run) -> Verdict | None:
+    """Return how the run ended in a word, with the report's sentence; None until it is measured."""
+    before, after = run.metrics.get("baseline") or {}, run.metrics.get("final") or {}
+    first, last = _loss(before), _loss(after)
+    if first is None or last is None:
+        return None
+    text = report.verdict(before, after, run.dataset_stats.get("eval", 0))
+    change = (last - first) / first if first else 0.0
+    if abs(change) < report.CLEAR_CHANGE:
+        return Verdict("warn", "No clear change", text)
+    if change < 0:
+        return Verdict("good", f"Better: {-change:.0%} less loss", text)
+    return Verdict("bad", f"Worse: {change:.0%} more loss", text)
+
+
+def run_result(run: Run) -> dict:
+    """Return the numbers of a run that is over, as far as it came."""
+    rows = history(run)
+    train = run.metrics.get("train") or {}
+    is_trained = bool(run.metrics.get("final"))
+    return {
+        "rows": rows[-TABLE_ROWS:],
+        "row_count": len(rows),
+        "curve": curve(rows) if rows else "",
+        "baseline": run.metrics.get("baseline") or {},
+        "final": run.metrics.get("final") or {},
+        "train": train,
+        "verdict": verdict_of(run) if is_trained else None,
+        "is_trained": is_trained and (run.job is None or run.job.status in TRAINED),
+        "peak_bytes": run.peak_bytes or run.live.get("peak_bytes"),
+        "remedy": REMEDIES.get(run.job.error_code, ("",))[0] if run.job else "",
+    }
+
