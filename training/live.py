@@ -7,10 +7,10 @@ that follows a training reads one row.
 import math
 
 MAX_POINTS = 60
-NEWEST_ROWS = 10
+NEWESTROWS = 10
 PHASES = ("start", "load", "check", "baseline", "train", "evaluate", "save", "done")
 _NUMBERS = ("step", "total", "epoch", "learning_rate", "tokens_per_second", "peak_bytes")
-_ROW = ("step", "epoch", "loss", "eval_loss", "learning_rate")
+ROW = ("step", "epoch", "loss", "eval_loss", "learning_rate")
 
 
 def absorb(live: dict, events: list[dict]) -> dict:
@@ -75,10 +75,10 @@ def curve_rows(live: dict) -> list[dict]:
 def _with_row(rows: list[dict], event: dict) -> list[dict]:
     """Return the newest measurements, one row a step."""
     step = event["step"]
-    row = {name: event[name] for name in _ROW if _is_number(event.get(name))}
+    row = {name: event[name] for name in ROW if _is_number(event.get(name))}
     if rows and rows[-1]["step"] == step:
         row = rows[-1] | row
-    return [*(each for each in rows if each["step"] < step), row][-NEWEST_ROWS:]
+    return [*(each for each in rows if each["step"] < step), row][-NEWESTROWS:]
 
 
 def _rounded(value: float) -> float:

@@ -32,13 +32,22 @@ LABELS = {name: field.label for name, field in TrainingForm.base_fields.items()}
     "lora_rank": "Rank",
     "examples": "Examples",
 }
-# What a new run may begin with after one that failed: {error code: (words, settings)}.
-REMEDIES = {
+# After these a run fails again as it is: {error code: (why, the button to a new run)}.
+ADVICE = {
     "oom": (
-        "Start again with the smallest memory",
-        {"micro_batch": 1, "gradient_checkpointing": True},
+        "A run keeps its settings, so another try meets the same limit. Begin a new run that "
+        "needs less: examples one at a time, and values computed twice instead of kept.",
+        "New run with less memory",
     ),
-    "nan": ("Start again with a tenth of the learning rate", {}),
+    "nan": (
+        "A run keeps its settings, so another try ends the same way. Begin a new run with smaller "
+        "steps.",
+        "New run with a tenth of the learning rate",
+    ),
+    "bad_data": (
+        "A run keeps the data that it began with. Correct the examples, then begin a new run.",
+        "New run",
+    ),
 }
 
 
@@ -206,9 +215,10 @@ def again_values(run: Run, *, remedy: bool = False) -> dict:
     if code == "nan":
         values["learning_rate"] = float(f"{values['learning_rate'] / 10:.3g}")
     if code == "oom":
-        batch = values["micro_batch"] * values["gradient_accumulation"]
-        values |= {"gradient_accumulation": min(batch, 4096)}
-    return values | REMEDIES.get(code, ("", {}))[1]
+        batch = min(values["micro_batch"] * values["gradient_accumulation"], 4096)
+        values |= {"micro_batch": 1, "gradient_accumulation": batch}
+        values["gradient_checkpointing"] = True
+    return values
 
 
 def history(run: Run) -> list[dict]:
@@ -227,6 +237,18 @@ def history(run: Run) -> list[dict]:
     return [steps[step] for step in sorted(steps)]
 
 
+def numbers(run: Run) -> dict:
+    """Return the newest rows of the curve as a table."""
+    rows = history(run)
+    shown = [row | {"learning_rate": short(row.get("learning_rate"))} for row in rows[-TABLE_ROWS:]]
+    return {"rows": shown, "row_count": len(rows)}
+
+
+def short(value) -> str:
+    """Return a small number in three digits: "0.000193", "1.5e-06"; empty for None."""
+    return f"{value:.3g}" if isinstance(value, int | float) else ""
+
+
 def curve(rows: list[dict], *, last: int = 0) -> SafeString:
     """Return the curve as SVG: numbers and fixed words of ours, so it needs no escaping."""
     return mark_safe(curves.loss_curve_svg(rows, last=last, legend=False))
@@ -241,7 +263,8 @@ def live_state(run: Run) -> dict:
         "now": now,
         "phases": _phases(now.get("phase", "")) if is_running else [],
         "is_finishing": is_running and job.finish_requested,
-        "settings": settings_of(run),
+        "learning_rate": short(now.get("learning_rate")),
+        "epochs": settings_of(run)["epochs"],
         "poll_seconds": 3 if is_running else 10,
     }
 
@@ -288,8 +311,6 @@ def run_result(run: Run) -> dict:
     train = run.metrics.get("train") or {}
     is_trained = bool(run.metrics.get("final"))
     return {
-        "rows": rows[-TABLE_ROWS:],
-        "row_count": len(rows),
         "curve": curve(rows) if rows else "",
         "baseline": run.metrics.get("baseline") or {},
         "final": run.metrics.get("final") or {},
@@ -297,6 +318,5 @@ def run_result(run: Run) -> dict:
         "verdict": verdict_of(run) if is_trained else None,
         "is_trained": is_trained and (run.job is None or run.job.status in TRAINED),
         "peak_bytes": run.peak_bytes or run.live.get("peak_bytes"),
-        "remedy": REMEDIES.get(run.job.error_code, ("",))[0] if run.job else "",
+        "advice": ADVICE.get(run.job.error_code) if run.job else None,
     }
-

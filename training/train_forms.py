@@ -94,6 +94,10 @@ class TrainingForm(forms.Form):
         """The settings that the form begins with."""
         return EngineConfig(base_model="any", **_engine_values(self.start))
 
+    @property
+    def batch(self) -> int:
+        return self.shown.micro_batch * self.shown.gradient_accumulation
+
     def clean(self) -> dict:
         """Fill in what was left empty and ask the engine's own rules about every value."""
         values = super().clean()
