@@ -15,23 +15,30 @@ from training.train_forms import DEFAULTS, TrainingForm
 
 FEW = {"train": 10, "eval": 5}
 TABLE_ROWS = 200
+_BATCH = ("micro_batch", "gradient_accumulation")
 HIDDEN = {"base_model", "task", "adapter", "expected_eval_loss", "tolerance"}
 PHASES = {
-    "load": "Load the model",
-    "check": "Check the examples",
+    "load": "Load model",
+    "check": "Check data",
     "baseline": "Measure before",
     "train": "Train",
     "evaluate": "Measure after",
     "save": "Save",
 }
 # Shown for every run; another setting only where runs differ in it.
-COMPARED = ("method", "epochs", "learning_rate", "micro_batch", "gradient_accumulation")
-COMPARED += ("lora_rank",)
+COMPARED = ("examples", "method", "epochs", "learning_rate", "batch", "lora_rank")
 LABELS = {name: field.label for name, field in TrainingForm.base_fields.items()} | {
     "base_model_id": "Model",
-    "lora_rank": "Rank",
-    "examples": "Examples",
+    "target_modules": "Trained layers",
+    "eval_prompts": "Questions answered",
+    "max_new_tokens": "Longest answer, tokens",
+    "evals_per_run": "Evaluations",
+    "save_minutes": "Minutes between checkpoints",
+    "logging_steps": "Steps between measurements",
+    "warmup_ratio": "Share of warm-up",
+    "max_steps": "Limit of steps",
 }
+AUTOMATIC = {("gradient_checkpointing", None): "automatic", ("max_steps", -1): "none"}
 # After these a run fails again as it is: {error code: (why, the button to a new run)}.
 ADVICE = {
     "oom": (
@@ -130,11 +137,10 @@ class Comparison:
 
 def compare(runs: list[Run]) -> Comparison:
     """Put runs side by side; a setting that differs between them is marked in every row."""
-    settings = [settings_of(run) | {"examples": run.examples} for run in runs]
-    names = [*COMPARED, *(n for n in DEFAULTS if n not in (*COMPARED, *HIDDEN, "revision"))]
-    names += ["examples"]
+    settings = [_compared(run) for run in runs]
+    names = [*COMPARED, *(name for name in DEFAULTS if name not in (*COMPARED, *HIDDEN, *_BATCH))]
     different = {name for name in names if len({_key(each.get(name)) for each in settings}) > 1}
-    shown = [name for name in names if name in (*COMPARED, "examples") or name in different]
+    shown = [name for name in names if name in COMPARED or name in different]
     losses = [_loss(run.after) for run in runs]
     best = min((loss for loss in losses if loss is not None), default=None)
     rows = [
@@ -152,6 +158,12 @@ def compare(runs: list[Run]) -> Comparison:
     ]
     columns = [{"label": LABELS.get(n, words(n)), "differs": n in different} for n in shown]
     return Comparison(columns, rows, bool(different))
+
+
+def _compared(run: Run) -> dict:
+    settings = settings_of(run)
+    batch = f"{settings['micro_batch']} × {settings['gradient_accumulation']}"
+    return settings | {"examples": run.examples, "batch": batch}
 
 
 def _key(value) -> str:
@@ -176,7 +188,7 @@ def words(name: str) -> str:
 
 def shown_value(value) -> str:
     if value is None:
-        return "automatic"
+        return "–"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list | tuple):
@@ -196,7 +208,9 @@ def setting_rows(run: Run) -> list[dict]:
     for name, value in settings_of(run).items():
         if name in HIDDEN or (name == "revision" and not value):
             continue
+        value = AUTOMATIC.get((name, value), value) if not isinstance(value, list) else value
         default = DEFAULTS.get(name)
+        default = AUTOMATIC.get((name, default), default)
         is_changed = name not in ("base_model_id", "revision") and _key(value) != _key(default)
         rows.append(
             {
@@ -251,7 +265,7 @@ def short(value) -> str:
 
 def curve(rows: list[dict], *, last: int = 0) -> SafeString:
     """Return the curve as SVG: numbers and fixed words of ours, so it needs no escaping."""
-    return mark_safe(curves.loss_curve_svg(rows, last=last, legend=False))
+    return mark_safe(curves.loss_curve_svg(rows, width=500, height=240, last=last, legend=False))
 
 
 def live_state(run: Run) -> dict:
@@ -280,7 +294,8 @@ def _phases(current: str) -> list[dict]:
 
 
 def live_curve(run: Run) -> SafeString:
-    return curve(live.curve_rows(run.live), last=run.live.get("total") or 0)
+    rows = live.curve_rows(run.live)
+    return curve(rows, last=run.live.get("total") or 0) if rows else SafeString()
 
 
 @dataclass(frozen=True)
@@ -301,8 +316,8 @@ def verdict_of(run: Run) -> Verdict | None:
     if abs(change) < report.CLEAR_CHANGE:
         return Verdict("warn", "No clear change", text)
     if change < 0:
-        return Verdict("good", f"Better: {-change:.0%} less loss", text)
-    return Verdict("bad", f"Worse: {change:.0%} more loss", text)
+        return Verdict("good", f"Better: {-change * 100:.0f} % less loss", text)
+    return Verdict("bad", f"Worse: {change * 100:.0f} % more loss", text)
 
 
 def run_result(run: Run) -> dict:

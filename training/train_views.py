@@ -66,9 +66,9 @@ def run(request, run_id: int):
         context |= {"state": run_selectors.live_state(run), "curve": run_selectors.live_curve(run)}
     else:
         context["result"] = run_selectors.run_result(run)
+    context["log"] = log_lines(run.job) if run.job else None
     if not is_fragment_request(request):
         context |= {"nav": wizard.nav(run.project, "train")}
-        context |= {"log": log_lines(run.job) if run.job else None}
     return render_page(request, "training/run.html", "training/partials/run.html", context)
 
 
