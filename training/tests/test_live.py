@@ -56,14 +56,14 @@ def test_every_evaluation_of_a_usual_run_stays():
     assert [step for step, _ in now["eval_loss_curve"]["points"]] == list(range(0, 3001, 375))
 
 
-def test_it_is_as_large_after_a_hundred_thousand_steps_as_after_a_thousand():
+def test_it_is_as_large_after_twenty_thousand_steps_as_after_a_thousand():
     now, sizes = {}, {}
     values = {"loss": 1.23456789, "learning_rate": 0.000123456789, "tokens_per_second": 3410.4}
-    for step in range(1, 100_001):
+    for step in range(1, 20_001):
         now = live.absorb(now, [metric(step, **values)])
-        if step in (1000, 100_000):
+        if step in (1000, 20_000):
             sizes[step] = len(json.dumps(now))
-    assert sizes[100_000] <= 1.3 * sizes[1000] < 5000
+    assert sizes[20_000] <= 1.3 * sizes[1000] < 5000
 
 
 def test_the_argument_is_left_alone_so_that_a_refused_write_changes_nothing():
