@@ -81,7 +81,7 @@ def test_numbers_and_curve_move_while_it_trains_and_stop_moving_when_it_has_ende
     running.save(update_fields=["metrics", "samples"])
     now = timezone.now()
     Job.objects.filter(pk=running.job_id).update(status="succeeded", finished_at=now)
-    expect(page.locator("#result")).to_contain_text("Better: 58 % less loss")
+    expect(page.locator("#result")).to_contain_text("Better than before.")
     expect(page.get_by_role("button", name="Build the archive")).to_be_visible()
     expect(page.locator("#samples .pair")).to_have_count(4)
     expect(page.locator(f"#log-end-{running.job_id}[hx-get]")).to_have_count(0)

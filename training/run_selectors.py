@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 from django.db.models import Count, F, Sum
 from django.utils.safestring import SafeString, mark_safe
 
+from datasets.models import Example
 from projects.facts import TRAINED
 from projects.models import Job, JobEvent, Project
 from training import curves, live, report
 from training.engine.config import EngineConfig
 from training.models import Run
-from training.train_forms import DEFAULTS, TrainingForm
+from training.run_settings import ADVICE, HIDDEN, LABELS, key_of, settings_of, shown_value, words
+from training.train_forms import DEFAULTS
 
 FEW = {"train": 10, "eval": 5}
 TABLE_ROWS = 200
+BESIDE_LOG = {"width": 500, "height": 240, "legend": False}
 _BATCH = ("micro_batch", "gradient_accumulation")
-HIDDEN = {"base_model", "task", "adapter", "expected_eval_loss", "tolerance"}
 PHASES = {
     "load": "Load model",
     "check": "Check data",
@@ -27,35 +29,6 @@ PHASES = {
 }
 # Shown for every run; another setting only where runs differ in it.
 COMPARED = ("examples", "method", "epochs", "learning_rate", "batch", "lora_rank")
-LABELS = {name: field.label for name, field in TrainingForm.base_fields.items()} | {
-    "base_model_id": "Model",
-    "target_modules": "Trained layers",
-    "eval_prompts": "Questions answered",
-    "max_new_tokens": "Longest answer, tokens",
-    "evals_per_run": "Evaluations",
-    "save_minutes": "Minutes between checkpoints",
-    "logging_steps": "Steps between measurements",
-    "warmup_ratio": "Share of warm-up",
-    "max_steps": "Limit of steps",
-}
-AUTOMATIC = {("gradient_checkpointing", None): "automatic", ("max_steps", -1): "none"}
-# After these a run fails again as it is: {error code: (why, the button to a new run)}.
-ADVICE = {
-    "oom": (
-        "A run keeps its settings, so another try meets the same limit. Begin a new run that "
-        "needs less: examples one at a time, and values computed twice instead of kept.",
-        "New run with less memory",
-    ),
-    "nan": (
-        "A run keeps its settings, so another try ends the same way. Begin a new run with smaller "
-        "steps.",
-        "New run with a tenth of the learning rate",
-    ),
-    "bad_data": (
-        "A run keeps the data that it began with. Correct the examples, then begin a new run.",
-        "New run",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -71,7 +44,7 @@ class Plan:
 
 def plan_of(project: Project, config: EngineConfig) -> Plan:
     counts = {"train": (0, 0), "eval": (0, 0)}
-    rows = project.examples.filter(split__in=counts).exclude(review__in=("rejected", "deleted"))
+    rows = project.examples.filter(split__in=counts).exclude(review__in=Example.LEFT_OUT)
     for row in rows.values("split").annotate(n=Count("id"), t=Sum("token_count")).order_by():
         counts[row["split"]] = row["n"], row["t"]
     train, evaluation = counts["train"][0], counts["eval"][0]
@@ -139,7 +112,7 @@ def compare(runs: list[Run]) -> Comparison:
     """Put runs side by side; a setting that differs between them is marked in every row."""
     settings = [_compared(run) for run in runs]
     names = [*COMPARED, *(name for name in DEFAULTS if name not in (*COMPARED, *HIDDEN, *_BATCH))]
-    different = {name for name in names if len({_key(each.get(name)) for each in settings}) > 1}
+    different = {name for name in names if len({key_of(each.get(name)) for each in settings}) > 1}
     shown = [name for name in names if name in COMPARED or name in different]
     losses = [_loss(run.after) for run in runs]
     best = min((loss for loss in losses if loss is not None), default=None)
@@ -166,73 +139,12 @@ def _compared(run: Run) -> dict:
     return settings | {"examples": run.examples, "batch": batch}
 
 
-def _key(value) -> str:
-    return str(float(value)) if isinstance(value, int | float) else str(value)
-
-
 def _loss(values: dict | None) -> float | None:
     loss = (values or {}).get("eval_loss")
     return loss if isinstance(loss, int | float) and math.isfinite(loss) else None
 
 
-def settings_of(run: Run) -> dict:
-    """Return the engine's settings as they were used, or will be."""
-    overrides = (run.job.params.get("overrides") or {}) if run.job else {}
-    asked = {name: value for name, value in DEFAULTS.items() if name not in HIDDEN} | overrides
-    return asked | {"method": run.method} | run.config
-
-
-def words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-def shown_value(value) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    if isinstance(value, float):
-        return f"{value:g}"
-    methods = {"lora": "LoRA", "qlora": "QLoRA", "all-linear": "all linear layers"}
-    return methods.get(value, str(value))
-
-
 # One run
-
-
-def setting_rows(run: Run) -> list[dict]:
-    """Return every setting of the run; those that differ from the defaults say so."""
-    rows = []
-    for name, value in settings_of(run).items():
-        if name in HIDDEN or (name == "revision" and not value):
-            continue
-        value = AUTOMATIC.get((name, value), value) if not isinstance(value, list) else value
-        default = DEFAULTS.get(name)
-        default = AUTOMATIC.get((name, default), default)
-        is_changed = name not in ("base_model_id", "revision") and _key(value) != _key(default)
-        rows.append(
-            {
-                "label": LABELS.get(name, words(name)),
-                "value": shown_value(value),
-                "default": shown_value(default) if is_changed else "",
-            }
-        )
-    return rows
-
-
-def again_values(run: Run, *, remedy: bool = False) -> dict:
-    """Return what a form for a new run begins with: this run's settings, eased after a failure."""
-    values = {name: settings_of(run).get(name) for name in TrainingForm.base_fields}
-    code = run.job.error_code if remedy and run.job else ""
-    if code == "nan":
-        values["learning_rate"] = float(f"{values['learning_rate'] / 10:.3g}")
-    if code == "oom":
-        batch = min(values["micro_batch"] * values["gradient_accumulation"], 4096)
-        values |= {"micro_batch": 1, "gradient_accumulation": batch}
-        values["gradient_checkpointing"] = True
-    return values
 
 
 def history(run: Run) -> list[dict]:
@@ -263,9 +175,9 @@ def short(value) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) else ""
 
 
-def curve(rows: list[dict], *, last: int = 0) -> SafeString:
+def loss_curve(rows: list[dict], **look) -> SafeString:
     """Return the curve as SVG: numbers and fixed words of ours, so it needs no escaping."""
-    return mark_safe(curves.loss_curve_svg(rows, width=500, height=240, last=last, legend=False))
+    return mark_safe(curves.loss_curve_svg(rows, **look))
 
 
 def live_state(run: Run) -> dict:
@@ -295,43 +207,21 @@ def _phases(current: str) -> list[dict]:
 
 def live_curve(run: Run) -> SafeString:
     rows = live.curve_rows(run.live)
-    return curve(rows, last=run.live.get("total") or 0) if rows else SafeString()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    tone: str
-    title: str
-    text: str
-
-
-def verdict_of(run: Run) -> Verdict | None:
-    """Return how the run ended in a word, with the report's sentence; None until it is measured."""
-    before, after = run.metrics.get("baseline") or {}, run.metrics.get("final") or {}
-    first, last = _loss(before), _loss(after)
-    if first is None or last is None:
-        return None
-    text = report.verdict(before, after, run.dataset_stats.get("eval", 0))
-    change = (last - first) / first if first else 0.0
-    if abs(change) < report.CLEAR_CHANGE:
-        return Verdict("warn", "No clear change", text)
-    if change < 0:
-        return Verdict("good", f"Better: {-change * 100:.0f} % less loss", text)
-    return Verdict("bad", f"Worse: {change * 100:.0f} % more loss", text)
+    return loss_curve(rows, last=run.live.get("total") or 0, **BESIDE_LOG) if rows else SafeString()
 
 
 def run_result(run: Run) -> dict:
     """Return the numbers of a run that is over, as far as it came."""
     rows = history(run)
-    train = run.metrics.get("train") or {}
-    is_trained = bool(run.metrics.get("final"))
+    train, eval_rows = run.metrics.get("train") or {}, run.dataset_stats.get("eval", 0)
+    before, after = run.metrics.get("baseline") or {}, run.metrics.get("final") or {}
     return {
-        "curve": curve(rows) if rows else "",
-        "baseline": run.metrics.get("baseline") or {},
-        "final": run.metrics.get("final") or {},
+        "curve": loss_curve(rows, **BESIDE_LOG) if rows else "",
+        "baseline": before,
+        "final": after,
         "train": train,
-        "verdict": verdict_of(run) if is_trained else None,
-        "is_trained": is_trained and (run.job is None or run.job.status in TRAINED),
+        "verdict": report.judge(before, after, eval_rows) if after else None,
+        "is_trained": bool(after) and (run.job is None or run.job.status in TRAINED),
         "peak_bytes": run.peak_bytes or run.live.get("peak_bytes"),
         "advice": ADVICE.get(run.job.error_code) if run.job else None,
     }

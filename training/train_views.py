@@ -9,7 +9,7 @@ from projects import access, wizard
 from projects.models import Job, Project
 from projects.selectors import log_lines
 from projects.web import page_of, posted, start, wizard_step
-from training import run_selectors, services
+from training import run_selectors, run_settings, services
 from training.models import Run
 from training.train_forms import TrainingForm
 
@@ -43,7 +43,7 @@ def _initial(request, project: Project) -> dict:
     run = (
         project.runs.select_related("job").filter(pk=number).first() if number.isdecimal() else None
     )
-    return run_selectors.again_values(run, remedy="ease" in request.GET) if run else {}
+    return run_settings.again_values(run, remedy="ease" in request.GET) if run else {}
 
 
 def _to_run(request, job: Job):
@@ -61,7 +61,7 @@ def _owned_run(request, run_id: int) -> Run:
 def run(request, run_id: int):
     """A run: its job, its numbers, its answers. The fragment is what a job's end changes."""
     run = _owned_run(request, run_id)
-    context = {"run": run, "project": run.project, "settings": run_selectors.setting_rows(run)}
+    context = {"run": run, "project": run.project, "settings": run_settings.setting_rows(run)}
     if run.job and run.job.is_active:
         context |= {"state": run_selectors.live_state(run), "curve": run_selectors.live_curve(run)}
     else:

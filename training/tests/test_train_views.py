@@ -293,9 +293,9 @@ def test_a_finished_run_shows_curve_numbers_and_answers(ada, run):
 @pytest.mark.parametrize(
     ("after", "tone", "title"),
     [
-        (0.7412, "good", "Better: 59 % less loss"),
-        (2.2, "bad", "Worse: 21 % more loss"),
-        (1.83, "warn", "No clear change"),
+        (0.7412, "good", "Better than before."),
+        (2.2, "bad", "Worse than before."),
+        (1.83, "warn", "No clear change."),
     ],
 )
 def test_the_verdict_has_a_word_and_a_colour(after, tone, title, ada, run):
