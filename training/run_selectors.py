@@ -205,9 +205,9 @@ def _phases(current: str) -> list[dict]:
     ]
 
 
-def live_curve(run: Run) -> SafeString:
+def live_curve(run: Run) -> str:
     rows = live.curve_rows(run.live)
-    return loss_curve(rows, last=run.live.get("total") or 0, **BESIDE_LOG) if rows else SafeString()
+    return loss_curve(rows, last=run.live.get("total") or 0, **BESIDE_LOG) if rows else ""
 
 
 def run_result(run: Run) -> dict:
