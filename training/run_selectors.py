@@ -101,6 +101,12 @@ def runs_of(project: Project):
     )
 
 
+def active_run(jobs: list[Job]) -> Run | None:
+    """Return the run that one of these jobs trains or will train."""
+    job = next((job for job in jobs if job.kind == Job.Kind.TRAIN), None)
+    return Run.objects.filter(job=job).select_related("job").first() if job else None
+
+
 @dataclass(frozen=True)
 class Comparison:
     columns: list[dict]

@@ -13,6 +13,8 @@ from training import run_selectors, run_settings, services
 from training.models import Run
 from training.train_forms import TrainingForm
 
+RUNS_SHOWN = 10
+
 
 @require_http_methods(["GET", "POST"])
 @wizard_step("train")
@@ -22,15 +24,13 @@ def train(request, project: Project):
         values = {"method": form.cleaned_data["method"]} | form.cleaned_data["overrides"]
         job = start(request, services.start_training, project=project, **values)
         return _to_run(request, job)
-    page = page_of(request, run_selectors.runs_of(project))
+    page = page_of(request, run_selectors.runs_of(project), size=RUNS_SHOWN)
     context = {"project": project, "page": page, "runs": run_selectors.compare(list(page))}
     if not is_fragment_request(request) or form.errors:
-        context |= {
-            "nav": wizard.nav(project, "train"),
-            "form": form,
-            "plan": run_selectors.plan_of(project, form.shown),
-        }
-        context["active"] = next((r for r in page if r.job and r.job.is_active), None)
+        nav = wizard.nav(project, "train")
+        active = run_selectors.active_run(nav.facts.active)
+        plan = None if active else run_selectors.plan_of(project, form.shown)
+        context |= {"nav": nav, "form": form, "active": active, "plan": plan}
     status = 422 if form.errors else 200
     return render_page(
         request, "training/train.html", "training/partials/runs.html", context, status=status
@@ -40,9 +40,9 @@ def train(request, project: Project):
 def _initial(request, project: Project) -> dict:
     """Return the settings of the run that the address names; `ease` also applies its remedy."""
     number = request.GET.get("from", "")
-    run = (
-        project.runs.select_related("job").filter(pk=number).first() if number.isdecimal() else None
-    )
+    if not number.isdecimal():
+        return {}
+    run = project.runs.select_related("job").filter(pk=number).first()
     return run_settings.again_values(run, remedy="ease" in request.GET) if run else {}
 
 

@@ -193,7 +193,9 @@ def test_without_examples_the_page_says_what_comes_first(ada, project):
 
 
 def test_while_a_run_trains_the_page_leads_to_it_and_offers_no_second(ada, run):
-    page = ada.get(address("train", run.project)).content.decode()
+    for _ in range(11):
+        Run.objects.create(project=run.project)
+    page = ada.get(f"{address('train', run.project)}?page=2").content.decode()
     assert f"Follow run {run.pk}" in page
     assert "Start training" not in page
 
@@ -430,6 +432,13 @@ def test_the_page_takes_as_many_queries_for_twenty_runs_as_for_two(ada, project,
             ada.get(f"{address('train', project)}?from={job.pk}")
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 10
+
+
+def test_a_waiting_training_costs_the_page_no_more_than_ten_queries(ada, run):
+    Job.objects.update(status="queued")
+    with CaptureQueriesContext(connection) as queries:
+        ada.get(address("train", run.project))
+    assert len(queries) <= 10
 
 
 @pytest.mark.parametrize("status", ["queued", "running", "succeeded", "failed"])
