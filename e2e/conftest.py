@@ -24,19 +24,18 @@ def browser():
 class Watch:
     """Collects what must not happen on a page: errors, failed answers, foreign requests."""
 
-    def __init__(self, page, base_url: str) -> None:
+    def __init__(self, page, base_url: str, expected: tuple[int, ...] = ()) -> None:
         self.problems: list[str] = []
         self.base_url = base_url
-        self.expected: tuple[int, ...] = ()  # Statuses that the test brings about on purpose.
+        self.expected = expected
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
         page.on("response", self._response)
         page.on("request", self._request)
 
     def _console(self, message) -> None:
-        if any(f"status of {status}" in message.text for status in self.expected):
-            return
-        if message.type in ("error", "warning"):
+        is_expected = any(f"status of {status}" in message.text for status in self.expected)
+        if message.type in ("error", "warning") and not is_expected:
             self.problems.append(f"console: {message.text}")
 
     def _response(self, response) -> None:
@@ -50,7 +49,10 @@ class Watch:
 
 @pytest.fixture
 def open_page(browser, live_server, transactional_db):
-    """Open a page with the given look, signed in as `user`; any problem fails the test."""
+    """Open a page with the given look, signed in as `user`; any problem fails the test.
+
+    `expected` names the statuses of answers that are none.
+    """
     contexts, watches = [], []
 
     def open_(user=None, *, width=1280, theme="light", script=True, expected=()):
@@ -66,8 +68,7 @@ def open_page(browser, live_server, transactional_db):
             context.add_cookies([_session_cookie(user, live_server.url)])
         page = context.new_page()
         page.set_default_timeout(15_000)
-        watches.append(Watch(page, live_server.url))
-        watches[-1].expected = expected
+        watches.append(Watch(page, live_server.url, expected))
         return page
 
     open_.watches = watches

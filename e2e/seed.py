@@ -11,6 +11,8 @@ from datasets.models import Chunk, Example, GenerationRequest
 from finetuneflow.lib import storage
 from projects import queues, services
 from projects.models import Job, JobEvent, Project, SourceFile
+from training import live
+from training.engine.config import EngineConfig
 from training.models import Export, Run
 from training.services import exports_folder
 
@@ -94,32 +96,62 @@ def generation(project: Project) -> Job:
     return made
 
 
-def metrics(made: Job, steps: int) -> None:
+def measurements(steps: int, *, worse: bool = False) -> list[dict]:
+    """What an engine measures on its way: the loss of every step, an evaluation every ten."""
+    sign = -0.4 if worse else 1
+    rows = [{"type": "metric", "step": 0, "epoch": 0, "eval_loss": 1.823}]
+    for s in range(1, steps + 1):
+        place = {"type": "metric", "step": s, "total": 120, "epoch": s / 30}
+        loss = 0.45 + 1.3 * math.exp(-s / 18) + 0.06 * math.sin(s * 2.1)
+        work = {"tokens_per_second": 341.2, "peak_bytes": 1_240_000_000}
+        rows.append(place | work | {"loss": loss, "learning_rate": 0.0002 * (1 - s / 130)})
+        if s % 10 == 0:
+            rows.append(place | {"eval_loss": 1.823 - sign * 1.08 * (1 - math.exp(-s / 20))})
+    return rows
+
+
+def metrics(made: Job, rows: list[dict]) -> None:
     JobEvent.objects.bulk_create(
-        JobEvent(
-            job=made,
-            level=JobEvent.Level.METRIC,
-            data={"step": s, "epoch": s / 30, "learning_rate": 0.0002}
-            | {"loss": 0.45 + 1.3 * math.exp(-s / 18) + 0.06 * math.sin(s * 2.1)}
-            | ({"eval_loss": 0.6 + 1.2 * math.exp(-s / 20)} if s % 10 == 0 else {}),
-        )
-        for s in range(1, steps + 1)
+        JobEvent(job=made, level=JobEvent.Level.METRIC, data=row | {"type": None}) for row in rows
     )
     JobEvent.objects.bulk_create(
-        JobEvent(job=made, text=f"step {s}  loss {0.45 + 1.3 * math.exp(-s / 18):.2f}")
-        for s in range(10, steps + 1, 10)
+        JobEvent(job=made, text=f"Step {row['step']}: loss {row['loss']:.4f}")
+        for row in rows
+        if "loss" in row and row["step"] % 10 == 0
     )
 
 
-def run(project: Project, *, steps: int = 84, **job_fields) -> Run:
-    """A run, finished unless `job_fields` say otherwise."""
+def run(
+    project: Project,
+    *,
+    steps: int = 84,
+    worse: bool = False,
+    phase: str = "train",
+    config: dict | None = None,
+    **job_fields,
+) -> Run:
+    """A run, finished well unless `job_fields` say otherwise."""
     made = job(project, Job.Kind.TRAIN, queue="gpu", **job_fields)
-    metrics(made, steps)
-    result = Run.objects.create(project=project, job=made, dataset_stats={"train": 45, "eval": 5})
-    if not made.is_active:
+    rows = measurements(steps, worse=worse) if steps else []
+    metrics(made, rows)
+    settings = EngineConfig(base_model="/models/m", base_model_id="owner/m", **(config or {}))
+    result = Run.objects.create(
+        project=project,
+        job=made,
+        method=settings.method,
+        config=settings.to_json(),
+        dataset_stats={"train": 45, "eval": 5, "train_tokens": 2310},
+        dataset_hash="5f0c" * 16,
+        live=live.absorb({}, [*rows, {"type": "phase", "phase": phase}]),
+    )
+    if made.status == Job.Status.SUCCEEDED:
+        last = rows[-1].get("eval_loss") or [r for r in rows if "eval_loss" in r][-1]["eval_loss"]
         result.metrics = {
-            "baseline": {"eval_loss": 1.823, "perplexity": 6.19},
-            "final": {"eval_loss": 0.741, "perplexity": 2.10},
+            "baseline": {"eval_loss": 1.823, "perplexity": math.exp(1.823)},
+            "final": {"eval_loss": last, "perplexity": math.exp(last)},
+            "train": {"steps": steps, "planned_steps": steps, "seconds": 71.4}
+            | {"tokens_per_second": 341.2},
+            "history": [{k: v for k, v in row.items() if k in live.ROW} for row in rows],
         }
         result.peak_bytes = 1_240_000_000
         result.samples = [
@@ -129,7 +161,7 @@ def run(project: Project, *, steps: int = 84, **job_fields) -> Run:
                 "before": "It is a common error code of printers. Please refer to the manual.",
                 "after": answer,
             }
-            for prompt, answer in QUESTIONS[:3]
+            for prompt, answer in QUESTIONS
         ]
         result.save()
     return result

@@ -133,20 +133,6 @@ def test_a_job_is_cancelled_in_place(open_page, user, running):
     assert page.url.endswith(reverse("training:run", args=[running.pk]))
 
 
-def test_a_run_draws_its_curve_and_keeps_the_table_open(open_page, user, running):
-    page = open_page(user)
-    page.goto(reverse("training:run", args=[running.pk]))
-    points = page.locator("polyline.curve-train").last.get_attribute("points")
-    page.get_by_text("The curve as a table").click()
-    numbers = page.locator(f"#numbers-{running.pk}")
-    expect(numbers).to_be_visible()
-    data = {"step": 35, "loss": 0.1234}
-    JobEvent.objects.create(job=running.job, level="metric", data=data)
-    expect(numbers).to_contain_text("0.1234")
-    expect(numbers).to_be_visible()
-    expect(page.locator("polyline.curve-train").last).not_to_have_attribute("points", points)
-
-
 def test_the_archive_is_downloaded_whole(open_page, user, tmp_path):
     project = seed.finished_project(user)
     page = open_page(user)

@@ -19,19 +19,27 @@ _SERIES = (
 Point = tuple[float, float]
 
 
-def loss_curve_svg(history: Iterable[dict], *, width: int = 640, height: int = 230) -> str:
+def loss_curve_svg(
+    history: Iterable[dict],
+    *,
+    width: int = 640,
+    height: int = 230,
+    last: int = 0,
+    legend: bool = True,
+) -> str:
     """Draw training and evaluation loss over steps.
 
     `history` has a row per measurement: `step` with `loss` and/or `eval_loss`, in any order.
     Values that are missing or not finite are left out; nothing to draw gives a picture saying so.
+    `last` is the step that a training under way will end with: its place is left free.
     """
     rows = [row for row in history if isinstance(row, dict)]
     series = {key: _points(rows, key) for key, *_ in _SERIES}
     drawn = [point for points in series.values() for point in points]
     if not drawn:
         return _frame(width, height, "Loss curve: no measurements yet", [_empty(width, height)])
-    scale = _Scale(drawn, width, height)
-    parts = [*_grid(scale), *_legend(series)]
+    scale = _Scale(drawn, width, height, last=last, top=_TOP if legend else 10)
+    parts = [*_grid(scale), *(_legend(series) if legend else [])]
     for key, _, name, colour, dashes in _SERIES:
         parts += _curve(scale, series[key], name, colour, dashes)
     return _frame(width, height, _summary(series), parts)
@@ -40,13 +48,16 @@ def loss_curve_svg(history: Iterable[dict], *, width: int = 640, height: int = 2
 class _Scale:
     """Maps steps and losses to places in the picture."""
 
-    def __init__(self, points: Sequence[Point], width: int, height: int) -> None:
+    def __init__(
+        self, points: Sequence[Point], width: int, height: int, *, last: int, top: int
+    ) -> None:
         steps, losses = [x for x, _ in points], [y for _, y in points]
-        self.first, self.last = min(steps), max(steps)
+        self.first, self.now = min(steps), max(steps)
+        self.last = max(self.now, last)
         self.ticks = _ticks(min(losses), max(losses))
         self.low, self.high = self.ticks[0], self.ticks[-1]
         self.left, self.right = _LEFT, width - _RIGHT
-        self.top, self.bottom = _TOP, height - _BOTTOM
+        self.top, self.bottom = top, height - _BOTTOM
 
     def x(self, step: float) -> float:
         span = (self.last - self.first) or 1
@@ -87,8 +98,7 @@ def _frame(width: int, height: int, label: str, parts: list[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="loss-curve" viewBox="0 0 {width} {height}"'
         f' width="{width}" height="{height}" role="img" aria-label="{escape(label)}"'
-        ' font-family="system-ui, sans-serif" font-size="11">'
-        f"<title>{escape(label)}</title>{''.join(parts)}</svg>"
+        f' font-family="system-ui, sans-serif" font-size="11">{"".join(parts)}</svg>'
     )
 
 
@@ -102,31 +112,31 @@ def _summary(series: dict[str, list[Point]]) -> str:
 
 
 def _empty(width: int, height: int) -> str:
-    return _text(width / 2, height / 2, "no measurements yet", anchor="middle")
+    return _labels([(width / 2, height / 2, "no measurements yet")], anchor="middle")
 
 
-def _text(x: float, y: float, words: str, *, anchor: str = "start") -> str:
-    return (
-        f'<text class="curve-label" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-        f' fill="{_GREY}">{escape(words)}</text>'
-    )
+def _labels(texts: Iterable[tuple[float, float, str]], *, anchor: str = "start") -> str:
+    """Return texts that share their look; `texts` holds (x, y, words)."""
+    inside = "".join(f'<text x="{x:g}" y="{y:.4g}">{escape(words)}</text>' for x, y, words in texts)
+    return f'<g class="curve-label" text-anchor="{anchor}" fill="{_GREY}">{inside}</g>'
 
 
 def _grid(scale: _Scale) -> list[str]:
     digits = max(0, min(6, -math.floor(math.log10(scale.ticks[1] - scale.ticks[0]))))
-    parts = []
-    for tick in scale.ticks:
-        y = scale.y(tick)
-        parts.append(
-            f'<line class="curve-grid" x1="{scale.left}" x2="{scale.right}" y1="{y:.1f}"'
-            f' y2="{y:.1f}" stroke="{_GRID}" stroke-opacity="0.5"/>'
-        )
-        parts.append(_text(scale.left - 8, y + 4, f"{tick:.{digits}f}", anchor="end"))
+    heights = [scale.y(tick) for tick in scale.ticks]
+    rules = "".join(f"M{scale.left} {y:.4g}H{scale.right}" for y in heights)
+    if scale.now < scale.last:
+        rules += f"M{scale.x(scale.now):.4g} {scale.top}V{scale.bottom}"
+    grid = f'<path class="curve-grid" stroke="{_GRID}" stroke-opacity="0.5" d="{rules}"/>'
     below = scale.bottom + 20
-    parts.append(_text(scale.left, below, f"step {scale.first:g}"))
+    beside = [
+        (scale.left - 8, y + 4, f"{tick:.{digits}f}")
+        for y, tick in zip(heights, scale.ticks, strict=True)
+    ]
     if scale.last > scale.first:
-        parts.append(_text(scale.right, below, f"{scale.last:g}", anchor="end"))
-    return parts
+        beside.append((scale.right, below, f"{scale.last:g}"))
+    first = _labels([(scale.left, below, f"step {scale.first:g}")])
+    return [grid, _labels(beside, anchor="end"), first]
 
 
 def _legend(series: dict[str, list[Point]]) -> list[str]:
@@ -135,7 +145,7 @@ def _legend(series: dict[str, list[Point]]) -> list[str]:
         if series[key]:
             points = f"{x},12 {x + 22},12"
             parts.append(_line(points, name, colour, dashes))
-            parts.append(_text(x + 28, 16, title))
+            parts.append(_labels([(x + 28, 16, title)]))
             x += 110
     return parts
 
@@ -148,7 +158,7 @@ def _curve(scale: _Scale, points: list[Point], name: str, colour: str, dashes: s
     if len(placed) == 1:
         x, y = placed[0]
         return [f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>']
-    return [_line(" ".join(f"{x:.1f},{y:.1f}" for x, y in placed), name, colour, dashes)]
+    return [_line(" ".join(f"{x:.4g},{y:.4g}" for x, y in placed), name, colour, dashes)]
 
 
 def _line(points: str, name: str, colour: str, dashes: str) -> str:

@@ -57,11 +57,13 @@ def run_engine(
     offset: int = 0,
     environment: dict[str, str] | None = None,
     command: list[str] | None = None,
+    on_poll: Callable[[], None] | None = None,
 ) -> EngineResult:
     """Run the engine in `folder` to its end and return its checked results.
 
     `on_events(events, offset)` gets the events from byte `offset` of events.jsonl on; without it
-    they go to the job's log. `environment` is added to the little that an engine sees.
+    they go to the job's log. `environment` is added to the little that an engine sees. `on_poll()`
+    is called several times a second while it works.
     Raises `EngineFailed`; `JobInterrupted` when the engine was killed or stopped from outside, so
     that the job is queued again; `JobCancelled` and `LeaseLost` from `reporter`. In every case the
     engine and its children are gone afterwards.
@@ -71,7 +73,7 @@ def run_engine(
     feed = _Feed(folder / FILE_NAME, offset, on_events or _to_log(reporter), reporter)
     with _engine(command, folder, engine_environment(folder) | (environment or {})) as process:
         try:
-            _follow(process, feed)
+            _follow(process, feed, on_poll)
         except jobs.JobCancelled:
             processes.stop(process, grace_seconds=settings.STOP_SECONDS)
             feed.pass_on()
@@ -104,8 +106,10 @@ def _engine(command: list[str], folder: Path, environment: dict[str, str]):
             process.stdin.close()
 
 
-def _follow(process: subprocess.Popen, feed: "_Feed") -> None:
+def _follow(process: subprocess.Popen, feed: "_Feed", on_poll: Callable[[], None] | None) -> None:
     while True:
+        if on_poll:
+            on_poll()
         # Asked before reading: what an engine writes last is read after its end.
         is_over = process.poll() is not None
         if not feed.pass_on() and is_over:

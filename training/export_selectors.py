@@ -5,7 +5,7 @@ from projects.facts import TRAINED
 from projects.models import Job, Project
 from training import artifacts, hub, markdown, rendering, report, services
 from training.models import Export, Run
-from training.selectors import loss_curve
+from training.run_selectors import loss_curve
 
 ARCHIVES_SHOWN = 20
 JOBS_READ = 200

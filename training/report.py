@@ -165,7 +165,9 @@ def _effort_rows(metrics: dict) -> list[tuple]:
     train = metrics.get("train") or {}
     steps = markdown.number(train.get("steps"))
     if train.get("stopped_early"):
-        steps += f" of {markdown.number(train.get('planned_steps'))}, stopped early: no more gain"
+        by_person = train.get("stopped_by") == "person"
+        why = "stopped by a person" if by_person else "stopped early: no more gain"
+        steps += f" of {markdown.number(train.get('planned_steps'))}, {why}"
     rows = [
         ("Steps", steps),
         ("Best step", markdown.number(train.get("best_step"))),

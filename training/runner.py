@@ -4,6 +4,8 @@ A later attempt finds the folder and goes on from the engine's last checkpoint.
 """
 
 import json
+import math
+import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +17,9 @@ from django.utils.dateparse import parse_datetime
 from datasets import exporting
 from finetuneflow.lib import clean, storage
 from projects import jobs
-from projects.models import JobEvent
-from training import hub, services, sources
-from training.engine.config import EngineConfig
+from projects.models import Job, JobEvent
+from training import hub, live, services, sources
+from training.engine.config import FINISH_FILE, EngineConfig
 from training.engine_process import (
     EngineFailed,
     EngineResult,
@@ -53,6 +55,7 @@ def run_training(*, job, reporter: jobs.Reporter, command: list[str] | None = No
             on_events=EventLog(run),
             offset=run.events_offset,
             command=command,
+            on_poll=FinishRelay(job.pk, folder),
         )
     return _keep_results(run, folder)
 
@@ -106,28 +109,51 @@ def _pinned(config: EngineConfig) -> EngineConfig:
     return replace(config, revision=commit)
 
 
+class FinishRelay:
+    """Tells the engine that the person wants the training to end and to keep what it has.
+
+    Looks once a second until then. The word is a file: it outlives the engine and this process.
+    """
+
+    def __init__(self, job_id: int, folder: Path, *, every_seconds: float = 1.0) -> None:
+        self.asked = Job.objects.filter(pk=job_id, finish_requested=True)
+        self.path = folder / FINISH_FILE
+        self.every_seconds = every_seconds
+        self._next_look = -math.inf
+
+    def __call__(self) -> None:
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + self.every_seconds
+        if self.asked.exists():
+            self.path.touch()
+            self._next_look = math.inf
+
+
 class EventLog:
     """Turns the engine's events into JobEvents, each exactly once, whatever dies in between.
 
-    Lines and the offset behind them are written in one transaction.
+    Lines, the newest numbers and the offset behind them are written in one transaction.
     """
 
     def __init__(self, run: Run) -> None:
         self.run_id = run.pk
         self.job_id = run.job_id
         self.offset = run.events_offset
+        self.live = run.live
 
     def __call__(self, events: list[dict], offset: int) -> None:
         """Write the events that end at byte `offset`; raises `LeaseLost` if others wrote them."""
         lines = [self._line(event) for event in events if event["type"] != "progress"]
+        newest = live.absorb(self.live, events)
         with transaction.atomic():
             moved = Run.objects.filter(pk=self.run_id, events_offset=self.offset).update(
-                events_offset=offset
+                events_offset=offset, live=newest
             )
             if not moved:
                 raise jobs.LeaseLost
             JobEvent.objects.bulk_create(lines)
-        self.offset = offset
+        self.offset, self.live = offset, newest
 
     def _line(self, event: dict) -> JobEvent:
         return JobEvent(
@@ -190,14 +216,17 @@ def _keep_results(run: Run, folder: Path) -> jobs.Outcome:
 
 def _outcome(run: Run) -> jobs.Outcome:
     before, after = (run.metrics[name]["eval_loss"] for name in ("baseline", "final"))
+    train = run.metrics.get("train", {})
     text = f"Eval loss {before:.2f} -> {after:.2f}"
+    if train.get("stopped_by") == "person":
+        text = f"Stopped by you at step {train['steps']} of {train['planned_steps']}. {text}"
     if after >= before:
         text += ": the training did not make the model better on the evaluation examples"
     result = {
         "run": run.pk,
         "eval_loss_before": before,
         "eval_loss_after": after,
-        "steps": run.metrics.get("train", {}).get("steps"),
-        "seconds": run.metrics.get("train", {}).get("seconds"),
+        "steps": train.get("steps"),
+        "seconds": train.get("seconds"),
     }
     return jobs.Outcome(text, result=result)

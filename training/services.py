@@ -26,6 +26,17 @@ def start_training(*, project: Project, method: str = Run.Method.LORA, **overrid
     return job
 
 
+def finish_training(*, job: Job) -> bool:
+    """Ask a running training to end at its next step and to keep what it has learned.
+
+    False when it does not run, or is being cancelled. The wish survives an interruption.
+    """
+    running = Job.objects.filter(
+        pk=job.pk, kind=Job.Kind.TRAIN, status=Job.Status.RUNNING, cancel_requested=False
+    )
+    return bool(running.update(finish_requested=True))
+
+
 def start_export(*, run: Run) -> Job:
     """Create the export and queue its building; verification follows by itself."""
     with transaction.atomic():

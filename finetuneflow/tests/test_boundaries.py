@@ -251,7 +251,7 @@ def test_no_template_has(what):
 
 
 # The loss curve: an SVG made of our own words and of numbers. The report: behind nh3.
-MARKS_SAFE = {"training.selectors", "training.rendering"}
+MARKS_SAFE = {"training.run_selectors", "training.rendering"}
 
 
 def test_python_code_marks_no_other_text_as_safe_html():

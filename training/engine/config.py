@@ -9,6 +9,9 @@ from typing import Any
 
 Rule = Callable[[Any], str | None]
 
+FINISH_FILE = "finish"
+"""In the run directory: a person wants the training to end and to keep what it has learned."""
+
 
 def _text(*, empty: bool = False) -> Rule:
     def check(value):
@@ -144,6 +147,13 @@ class EngineConfig:
             object.__setattr__(self, "base_model_id", name)
         if Path(self.base_model_id).is_absolute():
             raise ValueError("base_model_id: must be a name, not a path: it leaves this machine.")
+
+    def steps(self, rows: int, *, processes: int = 1) -> int:
+        """Return how many optimizer steps a whole run over `rows` training rows has."""
+        if self.max_steps > 0:
+            return self.max_steps
+        batches = math.ceil(rows / (self.micro_batch * processes))
+        return math.ceil(self.epochs * math.ceil(batches / self.gradient_accumulation))
 
     def to_json(self) -> dict:
         """Return plain values; `from_json` gives the same object back."""

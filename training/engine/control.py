@@ -1,6 +1,7 @@
 """How the outside ends an engine: SIGTERM, Ctrl-C, or the end of its standard input.
 
-Asked to stop, it finishes the step, saves a checkpoint and exits with STOPPED_EXIT_CODE.
+Asked to stop, it finishes the step, saves a checkpoint and exits with STOPPED_EXIT_CODE. Asked to
+finish, it ends its training at the next step and keeps the result.
 """
 
 import os
@@ -11,7 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from training.engine.config import FINISH_FILE
 from training.engine.errors import Stopped
 
 STOPPED_EXIT_CODE = 143
@@ -66,6 +69,26 @@ class StopRequest:
         self.request("the process that started this one is gone")
         time.sleep(GRACE_SECONDS)
         os._exit(STOPPED_EXIT_CODE)
+
+
+class FinishRequest:
+    """A person wants what was learned so far. The file outlives a killed process.
+
+    It then holds the step at which training ended: the directory gives the same bytes again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FINISH_FILE
+
+    def is_due(self, step: int) -> bool:
+        try:
+            noted = self.path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return False
+        return not noted.isdecimal() or step >= int(noted)
+
+    def note(self, step: int) -> None:
+        self.path.write_text(f"{step}\n", encoding="utf-8")
 
 
 def _is_lifeline(stdin) -> bool:

@@ -3,8 +3,8 @@
 import errno
 
 OOM = (
-    "The memory was not enough for this training. Start a new one with QLoRA or a smaller base "
-    "model, or with `manage.py train` and a smaller --micro-batch or --max-length."
+    "The memory was not enough for this training. Start a new one with a smaller micro batch or a "
+    "smaller maximum length (under Advanced), with QLoRA, or with a smaller base model."
 )
 DISK_FULL = (
     "The disk is full. Free some space and press Try again on this job: it goes on from the last "

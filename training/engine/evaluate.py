@@ -45,7 +45,7 @@ def measure_loss(
 def not_a_number(where: str) -> EngineError:
     text = (
         f"The loss of the {where} is not a number. Start a new training with a smaller "
-        "--learning-rate, an option of `manage.py train`."
+        "learning rate (under Advanced): a tenth is a good next try."
     )
     return EngineError("nan", text)
 

@@ -12,6 +12,7 @@ from trl import SFTConfig, SFTTrainer
 from datasets import Dataset
 from training.engine import checkpoints, labels
 from training.engine.config import EngineConfig
+from training.engine.control import FinishRequest
 from training.engine.data import Encoded
 from training.engine.evaluate import not_a_number
 from training.engine.models import Device
@@ -27,14 +28,6 @@ def lora_config(config: EngineConfig) -> LoraConfig:
         target_modules=modules if isinstance(modules, str) else list(modules),
         task_type="CAUSAL_LM",
     )
-
-
-def count_steps(config: EngineConfig, rows: int) -> int:
-    """Return how many optimizer steps the whole run has."""
-    if config.max_steps > 0:
-        return config.max_steps
-    batches = math.ceil(rows / (config.micro_batch * int(os.environ.get("WORLD_SIZE", "1"))))
-    return math.ceil(config.epochs * math.ceil(batches / config.gradient_accumulation))
 
 
 def training_arguments(config: EngineConfig, device: Device, total_steps: int) -> SFTConfig:
@@ -82,6 +75,7 @@ class Trainer(SFTTrainer):
 
     session: Session
     eval_rows: list[Encoded]
+    progress: "Progress"
 
     def evaluate(self, *args, **kwargs) -> dict:
         loss = self.session.measure_loss(self.eval_rows, model=self.model)
@@ -106,6 +100,8 @@ class Progress(TrainerCallback):
         self._seen_tokens = 0
         self._logged = (work.seconds, work.tokens)
         self._saved_at = time.monotonic()
+        self._finish = FinishRequest(session.folder)
+        self.is_finished_early = False
 
     def on_step_begin(self, args, state, control, **kwargs) -> None:
         self._started = time.perf_counter()
@@ -115,9 +111,22 @@ class Progress(TrainerCallback):
         if self.session.stop.reason:
             control.should_save = True
             control.should_training_stop = True
+        elif args.world_size == 1 and self._finish.is_due(state.global_step):
+            self._end_here(state, control)
         # All processes save together or wait for ever, and their clocks differ.
         if args.world_size == 1 and self._is_save_due():
             control.should_save = True
+
+    def _end_here(self, state, control) -> None:
+        """Measure and save at this step as at an evaluation, then leave the loop."""
+        if state.global_step >= state.max_steps:
+            return
+        self._finish.note(state.global_step)
+        self.is_finished_early = True
+        control.should_log = control.should_evaluate = control.should_save = True
+        control.should_training_stop = True
+        text = f"Stopped by a person after step {state.global_step} of {state.max_steps}."
+        self.session.events.write("log", text=text)
 
     def _is_save_due(self) -> bool:
         """True when the last checkpoint is too old. The trainer keeps the best one beside it."""
@@ -149,7 +158,13 @@ class Progress(TrainerCallback):
 
     def _tell(self, state, **values) -> None:
         place = {"step": state.global_step, "total": state.max_steps}
-        self.session.events.write("metric", **place, epoch=round(state.epoch, 4), **values)
+        self.session.events.write(
+            "metric",
+            **place,
+            epoch=round(state.epoch, 4),
+            **values,
+            peak_bytes=self.session.peak_bytes(),
+        )
         self.session.events.write("progress", **place, loss=values["loss"])
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs) -> None:
@@ -173,12 +188,14 @@ def make_trainer(
 ) -> Trainer:
     """Return the trainer, its prepared data compared with the rows that were checked."""
     config = session.config
-    callbacks: list[TrainerCallback] = [Progress(session, work)]
+    progress = Progress(session, work)
+    callbacks: list[TrainerCallback] = [progress]
     if config.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.early_stopping_patience))
+    steps = config.steps(len(train_rows), processes=int(os.environ.get("WORLD_SIZE", "1")))
     trainer = Trainer(
         model=session.model,
-        args=training_arguments(config, session.device, count_steps(config, len(train_rows))),
+        args=training_arguments(config, session.device, steps),
         train_dataset=_dataset(train_rows),
         eval_dataset=_dataset(eval_rows),
         processing_class=session.tokenizer,
@@ -186,7 +203,7 @@ def make_trainer(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)  # What it prints is in events.jsonl.
-    trainer.session, trainer.eval_rows = session, eval_rows
+    trainer.session, trainer.eval_rows, trainer.progress = session, eval_rows, progress
     labels.check_prepared(train_rows, trainer.train_dataset)
     return trainer
 

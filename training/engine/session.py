@@ -1,7 +1,10 @@
 """What training and verification share: settings, model, tokenizer and checked rows."""
 
+import resource
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import torch
 
 from training.engine import data, evaluate, files, labels, models
 from training.engine.config import EngineConfig
@@ -31,6 +34,12 @@ class Session:
     def write_json(self, name: str, content) -> None:
         if self.is_main:
             files.write_json(self.folder / name, content)
+
+    def peak_bytes(self) -> int:
+        """Return the most memory so far: of the card, or of this process where there is none."""
+        if self.device.is_gpu:
+            return torch.cuda.max_memory_allocated()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def phase(self, name: str, text: str) -> None:
         self.events.write("phase", phase=name, text=text)

@@ -3,11 +3,9 @@
 import hashlib
 import importlib.metadata
 import json
-import resource
 import shutil
 import sys
 
-import torch
 from transformers import set_seed
 
 from training.engine import checkpoints, evaluate, files, models, recipe
@@ -98,8 +96,10 @@ def _train(session: Session, train_rows: list[Encoded], eval_rows: list[Encoded]
     trainer.train(resume_from_checkpoint=_relative(newest))
     if trainer.state.global_step < total:
         session.stop.check()
-        text = f"Stopped early: {session.config.early_stopping_patience} evaluations without gain."
-        session.events.write("log", text=text)
+        if not trainer.progress.is_finished_early:
+            patience = session.config.early_stopping_patience
+            text = f"Stopped early: {patience} evaluations without gain."
+            session.events.write("log", text=text)
     _warn_of_lost_best(session, trainer)
     return trainer, work
 
@@ -158,15 +158,23 @@ def _metrics(session: Session, trainer, work, report: dict, baseline: dict, fina
             "tokens": work.tokens,
             "tokens_per_second": round(work.tokens / work.seconds, 1) if work.seconds else None,
             "stopped_early": state.global_step < trainer.args.max_steps,
+            "stopped_by": _stopped_by(trainer),
         },
         "history": _history(baseline, state.log_history),
         "versions": _versions(),
-        "peak_bytes": _peak_bytes(session),
+        "peak_bytes": session.peak_bytes(),
         "peak_kind": "gpu_allocated" if session.device.is_gpu else "process_resident",
         "trained_token_share": report["trained_token_share"],
         "label_check": report | {"end_of_turn": _end_tokens(session)},
         "device": session.device.label,
     }
+
+
+def _stopped_by(trainer) -> str | None:
+    """Return who ended the training before its last step: "person", "no_gain", or nobody."""
+    if trainer.state.global_step >= trainer.args.max_steps:
+        return None
+    return "person" if trainer.progress.is_finished_early else "no_gain"
 
 
 def _history(baseline: dict, log: list[dict]) -> list[dict]:
@@ -186,12 +194,6 @@ def _end_tokens(session: Session) -> list[str]:
 def _versions() -> dict[str, str]:
     versions = {"python": sys.version.split()[0]}
     return versions | {name: importlib.metadata.version(name) for name in LIBRARIES}
-
-
-def _peak_bytes(session: Session) -> int:
-    if session.device.is_gpu:
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def remove_checkpoints(session: Session) -> None:

@@ -63,6 +63,13 @@ def wait(folder: Path, value) -> None:
     sys.stdin.read()
 
 
+def await_finish(folder: Path, value) -> None:
+    """Work until the runner passes on that the person wants what there is."""
+    (folder / "waiting").touch()
+    while not (folder / "finish").exists():
+        time.sleep(0.02)
+
+
 def child(folder: Path, value) -> None:
     """Start a process of its own, which a runner must end too."""
     pid = os.fork()
@@ -113,7 +120,7 @@ DOING = {
     f.__name__: f
     for f in (event, raw, error, kill, ignore_sigterm, stop_on_sigterm, wait, child, environment)
 }
-DOING |= {f.__name__: f for f in (result, damage, say)}
+DOING |= {f.__name__: f for f in (result, damage, say, await_finish)}
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[1])))

@@ -81,3 +81,16 @@ def test_it_has_no_style_no_script_and_no_link():
 def test_it_tells_a_screen_reader_what_it_shows():
     label = ElementTree.fromstring(loss_curve_svg(HISTORY)).get("aria-label")
     assert label == "Loss curve: training from 1.9 to 1; evaluation from 2 to 1.2"
+
+
+def test_a_training_under_way_leaves_room_for_its_last_steps():
+    svg = loss_curve_svg(HISTORY, last=30)
+    (points,) = lines(svg, "curve-train")
+    assert points[-1][0] < 46 + (640 - 46) / 5
+    assert ">30</text>" in svg
+
+
+def test_without_its_legend_the_page_says_what_the_lines_are():
+    svg = loss_curve_svg(HISTORY, legend=False)
+    assert ">training</text>" not in svg
+    assert len(list(ElementTree.fromstring(svg).iter(f"{SVG}polyline"))) == 2

@@ -1,15 +1,14 @@
 """Starts that fail before any library is loaded: they answer at once, with a reason."""
 
 import fcntl
-import re
 import subprocess
 import sys
 
 import pytest
 
 from training.engine import checkpoints, errors, files
-from training.management.commands import train
 from training.tests.engine_support import ENGINE, events, load, make_run, run
+from training.train_forms import TrainingForm
 
 
 def test_a_missing_model_folder_is_named_without_its_path(tmp_path):
@@ -91,13 +90,11 @@ def test_an_error_gets_the_code_of_its_cause(error, code):
 
 
 def test_advice_after_a_failure_names_what_exists():
-    """Only the job's button continues a run; only the command has these options."""
+    """Only the job's button continues a run; a new run has these fields."""
     assert "press Try again on this job" in errors.classify(OSError(28, "full")).args[0]
     advice = errors.classify(MemoryError()).args[0]
-    options = {option for option, *_ in train.OPTIONS}
-    named = set(re.findall(r"--[a-z-]+", advice))
-    assert named == {"--micro-batch", "--max-length"}
-    assert named <= options
+    for name in ("micro_batch", "max_length"):
+        assert TrainingForm.base_fields[name].label.lower() in advice
 
 
 def make_checkpoint(folder, step: int, *, whole: bool):

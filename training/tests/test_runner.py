@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 from huggingface_hub import constants
 
 from datasets.models import Example
@@ -320,6 +322,96 @@ def test_without_a_receiver_events_go_to_the_jobs_log(training):
     assert "metrics.json" in result.files
     reporter.flush()
     assert training.lines() == ["Loading"]
+
+
+# The newest numbers
+
+
+def test_the_newest_numbers_and_a_curve_stand_in_the_run_while_it_works(training):
+    first = {"type": "metric", "step": 0, "epoch": 0, "eval_loss": 1.9}
+    phase = {"type": "phase", "phase": "train", "text": "Training.", "total": 60}
+    training.script([["event", first], ["event", phase], ["event", METRIC], ["exit", 1]])
+    with pytest.raises(runner.EngineFailed):
+        training.attempt()
+    now = training.run.live
+    assert (now["phase"], now["step"], now["total"]) == ("train", 12, 60)
+    assert (now["loss"], now["eval_loss"], now["eval_before"]) == (0.834, 1.9, 1.9)
+    assert now["loss_curve"]["points"] == [[12, 0.834]]
+
+
+def test_a_later_attempt_goes_on_with_the_numbers_of_the_first(training):
+    later = METRIC | {"step": 13, "loss": 0.8}
+    training.script([["event", METRIC], ["exit", 143]], [["event", later], ["result", {}]])
+    for _ in range(2):
+        training.deliver()
+    training.run.refresh_from_db()
+    assert training.run.live["loss_curve"]["points"] == [[12, 0.834], [13, 0.8]]
+
+
+def test_an_attempt_that_lost_its_run_leaves_the_newest_numbers_alone(training):
+    log = runner.EventLog(training.run)
+    Run.objects.update(events_offset=5, live={"step": 40})
+    with pytest.raises(jobs.LeaseLost):
+        log([METRIC], 9)
+    training.run.refresh_from_db()
+    assert training.run.live == {"step": 40}
+
+
+# Stop and keep
+
+
+def ask_to_finish_when_it_works(training) -> threading.Thread:
+    def ask() -> None:
+        assert processes.wait_until((training.folder / "waiting").exists, seconds=20)
+        services.finish_training(job=training.job)
+        connection.close()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stop_and_keep_reaches_the_engine_and_the_result_says_who_stopped(training):
+    train = {"steps": 7, "planned_steps": 60, "stopped_by": "person", "seconds": 3.0}
+    metrics = {"baseline": {"eval_loss": 1.9}, "final": {"eval_loss": 0.7}, "train": train}
+    result = ["result", {"metrics.json": json.dumps(metrics)}]
+    training.script([["await_finish", None], result])
+    thread = ask_to_finish_when_it_works(training)
+    training.deliver()
+    thread.join()
+    training.job.refresh_from_db()
+    assert training.job.status == Job.Status.SUCCEEDED
+    assert training.job.message == "Stopped by you at step 7 of 60. Eval loss 1.90 -> 0.70"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_attempt_after_an_interruption_honours_the_wish_of_before(training):
+    training.script(
+        [["await_finish", None], ["kill", signal.SIGKILL]],
+        [["await_finish", None], ["result", {}]],
+    )
+    thread = ask_to_finish_when_it_works(training)
+    training.deliver()
+    thread.join()
+    training.deliver()
+    training.job.refresh_from_db()
+    assert training.job.status == Job.Status.SUCCEEDED
+
+
+def test_a_wish_whose_file_was_never_written_is_passed_on_by_the_next_attempt(training):
+    training.script([["await_finish", None], ["result", {}]])
+    Job.objects.update(finish_requested=True)
+    assert training.attempt().status == Job.Status.SUCCEEDED
+
+
+def test_only_a_running_training_is_told_to_finish(training):
+    assert not services.finish_training(job=training.job)
+    jobs.claim(training.job.pk)
+    assert services.finish_training(job=training.job)
+    jobs.request_cancel(training.job)
+    Job.objects.update(finish_requested=False)
+    assert not services.finish_training(job=training.job)
 
 
 # What is written into the run's folder
