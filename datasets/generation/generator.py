@@ -1,0 +1,96 @@
+"""Who writes a project's examples: the configured server, or the bundled model on this machine."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from datasets.generation import local_server
+from finetuneflow.lib import llm
+from projects.models import Project
+
+SERVER, BUNDLED = "server", "bundled"
+NO_KEY = (
+    "No key for ollama.com is configured. Put OLLAMA_API_KEY=… into the file .env (or name another "
+    "server there with OPENAI_BASE_URL), restart the application and try again; or choose the "
+    "bundled model in the settings of the Preview step: it needs no key."
+)
+
+
+class NoKey(Exception):
+    """The configured server answers nobody without a key, and there is none."""
+
+
+def needs_key() -> bool:
+    """True when the configured server is one that wants a key, and none is configured."""
+    return not settings.LLM_API_KEY and urlsplit(settings.LLM_BASE_URL).hostname == "ollama.com"
+
+
+def default_provider() -> str:
+    """Return who writes where the project does not say: without a key, the bundled model."""
+    return BUNDLED if needs_key() and local_server.is_there() else SERVER
+
+
+def provider_of(project: Project) -> str:
+    chosen = project.generation.get("provider")
+    return chosen if chosen in (SERVER, BUNDLED) else default_provider()
+
+
+def is_bundled(project: Project) -> bool:
+    return provider_of(project) == BUNDLED
+
+
+def model_of(project: Project) -> str:
+    """Return the name of the model that writes the project's examples, as its server knows it.
+
+    For a configured server the environment wins over the project, the project over the default.
+    """
+    if is_bundled(project):
+        return str(local_server.folder())
+    if settings.LLM_MODEL_IS_SET:
+        return settings.LLM_MODEL
+    return project.generation.get("model") or settings.LLM_MODEL
+
+
+def short_name(model: str) -> str:
+    """Return the name as it is shown: a folder's own name, anything else as it is."""
+    return model.rstrip("/").rsplit("/", 1)[-1] if model.startswith("/") else model
+
+
+def host() -> str:
+    """Return the configured server's name and port, never its key or password."""
+    address = urlsplit(settings.LLM_BASE_URL)
+    try:
+        port = f":{address.port}" if address.port else ""
+    except ValueError:
+        port = ""
+    return f"{address.hostname or 'no web address'}{port}"
+
+
+def concurrency_of(project: Project) -> int:
+    return local_server.CONCURRENCY if is_bundled(project) else settings.LLM_CONCURRENCY
+
+
+def check(project: Project) -> None:
+    """Raise `NoKey` or `local_server.NotPossible` for what is known without asking anybody."""
+    if is_bundled(project):
+        local_server.check()
+    elif needs_key():
+        raise NoKey(NO_KEY)
+
+
+@contextmanager
+def client_for(project: Project, *, on_wait: Callable[[str], None]):
+    """Yield a client of the project's generator; the bundled model runs only inside the block.
+
+    Raises an `LLMError`, `local_server.NotPossible`, and what `on_wait` raises.
+    """
+    if not is_bundled(project):
+        with llm.client_from_settings(model_of(project)) as client:
+            yield client
+        return
+    with local_server.serving(on_wait) as url:
+        options = {"timeout_seconds": local_server.TIMEOUT_SECONDS}
+        with llm.ChatClient(url, model=model_of(project), **options) as client:
+            yield client
