@@ -95,10 +95,10 @@ class GenerationForm(forms.Form):
         return provider
 
     def clean_language(self) -> str:
-        return " ".join(clean.text(self.cleaned_data["language"]).split())
+        return " ".join(clean.storable(self.cleaned_data["language"]).split())
 
     def clean_instruction(self) -> str:
-        return clean.text(self.cleaned_data["instruction"]).strip()
+        return clean.storable(self.cleaned_data["instruction"]).strip()
 
     def changes(self) -> dict:
         """Return what was sent, with None for an empty field; call after `is_valid`."""

@@ -1,4 +1,4 @@
-"""Pages of files, the preview and the examples."""
+"""Pages of files and the examples."""
 
 from django.contrib import messages
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -69,21 +69,6 @@ def delete_file(request, file_id: int):
     return redirect_to(request, "datasets:data", file.project_id)
 
 
-@require_http_methods(["GET", "POST"])
-@wizard_step("preview")
-def preview(request, project: Project):
-    if request.method == "POST":
-        start(request, services.start_preview, project=project)
-        return redirect_to(request, "datasets:preview", project.pk)
-    context = {
-        "project": project,
-        "nav": wizard.nav(project, "preview"),
-        "job": latest_job(project, Job.Kind.PREVIEW),
-        "examples": selectors.preview_examples(project),
-    }
-    return render_page(request, "datasets/preview.html", "datasets/partials/preview.html", context)
-
-
 @require_GET
 @wizard_step("review")
 def review(request, project: Project):
@@ -101,10 +86,3 @@ def review(request, project: Project):
     if not request.htmx:
         context["refused"] = selectors.refused(project)
     return render_page(request, "datasets/review.html", "datasets/partials/examples.html", context)
-
-
-@require_POST
-@wizard_step("review")
-def generate(request, project: Project):
-    start(request, services.start_generation, project=project)
-    return redirect_to(request, "datasets:review", project.pk)

@@ -5,11 +5,15 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.cache import cache
 
 from datasets.generation import local_server
 from finetuneflow.lib import llm
+from finetuneflow.lib.llm_errors import LLMError
 from projects.models import Project
 
+LIST_SECONDS, MODELS_SECONDS, FAILED_SECONDS = 3, 600, 60
+MOST_MODELS = 300
 SERVER, BUNDLED = "server", "bundled"
 NO_KEY = (
     "No key for ollama.com is configured. Put OLLAMA_API_KEY=… into the file .env (or name another "
@@ -94,3 +98,27 @@ def client_for(project: Project, *, on_wait: Callable[[str], None]):
         options = {"timeout_seconds": local_server.TIMEOUT_SECONDS}
         with llm.ChatClient(url, model=model_of(project), **options) as client:
             yield client
+
+
+def listed_models() -> list[str]:
+    """Return the models that the configured server lists, asked at most once in a while.
+
+    Only to suggest names: a server that is slow, or away, suggests nothing for a minute.
+    """
+    key = f"llm-models:{settings.LLM_BASE_URL}"
+    names = cache.get(key)
+    if names is None:
+        names = _ask_for_models()
+        cache.set(key, names, MODELS_SECONDS if names else FAILED_SECONDS)
+    return names
+
+
+def _ask_for_models() -> list[str]:
+    if needs_key():
+        return []
+    options = {"timeout_seconds": LIST_SECONDS, "attempts": 1}
+    try:
+        with llm.ChatClient(settings.LLM_BASE_URL, settings.LLM_API_KEY, **options) as client:
+            return sorted(str(name) for name in client.list_models())[:MOST_MODELS]
+    except LLMError:
+        return []

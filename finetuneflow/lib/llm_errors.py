@@ -89,12 +89,13 @@ _MODEL = re.compile(
 _BY_STATUS: dict[int, tuple[type[LLMError], str]] = {
     401: (
         BadKey,
-        "The language model's server refuses the key. Correct OLLAMA_API_KEY or OPENAI_API_KEY in the "
-        "file .env and restart the application.",
+        "The language model's server refuses the key. Correct OLLAMA_API_KEY or OPENAI_API_KEY in "
+        "the file .env and restart the application.",
     ),
     402: (
         PlanRefused,
-        "The account's plan does not cover this request. Check it at the provider, or choose another model.",
+        "The account's plan does not cover this request. Check it at the provider, or choose "
+        "another model.",
     ),
     403: (
         PlanRefused,
@@ -136,7 +137,8 @@ def _classify(status: int, body: str) -> tuple[type[LLMError], str]:
     if status == 429 and _USAGE.search(body):
         return (
             UsageLimit,
-            "The usage limit is reached. Press Resume when it has been reset: what was answered is kept.",
+            "The usage limit is reached. Press Resume when it has been reset: what was answered "
+            "is kept.",
         )
     if status == 400 and "unexpected eof" in body.lower():
         return ServerError, "The server lost the request. Try again."
