@@ -7,6 +7,11 @@ from datasets.generation import generator, local_server
 from finetuneflow.lib import clean
 from projects.models import Project
 
+STRATEGIES = [
+    (Project.Strategy.AUTO, "What fits the model"),
+    *[choice for choice in Project.Strategy.choices if choice[0] != Project.Strategy.AUTO],
+]
+
 
 def provider_choices() -> list[tuple[str, str]]:
     return [
@@ -43,9 +48,7 @@ class GenerationForm(forms.Form):
         max_value=50,
         help_text="In the full generation; the preview asks for ten in all.",
     )
-    strategy = forms.ChoiceField(
-        label="How the model is asked", required=False, choices=Project.Strategy.choices
-    )
+    strategy = forms.ChoiceField(label="How the model is asked", required=False, choices=STRATEGIES)
     language = forms.CharField(
         label="Language of the examples",
         required=False,
@@ -64,7 +67,7 @@ class GenerationForm(forms.Form):
         super().__init__(data, initial=self._saved(project))
         self.fields["provider"].choices = provider_choices()
         self.fields["model"].widget.attrs |= {"list": "models", "autocomplete": "off"}
-        self.fields["model"].help_text = f"Empty: {settings.LLM_MODEL}."
+        self.fields["model"].help_text = f"Of a server. Empty: {settings.LLM_MODEL}."
         if settings.LLM_MODEL_IS_SET:
             self.fields["model"].disabled = True
             self.initial["model"] = generator.short_name(settings.LLM_MODEL)

@@ -20,8 +20,8 @@ ENDS = {
     "done": "gave examples",
     "rejected": "gave nothing usable",
     "failed": "failed",
-    "cancelled": "were not needed",
-    "open": "are still open",
+    "cancelled": "not needed",
+    "open": "still open",
 }
 
 

@@ -1,4 +1,4 @@
-"""Pages of files, preview and examples: page, fragment, invalid, stranger, anonymous, queries."""
+"""Pages of files and examples: page, fragment, invalid, stranger, anonymous, queries."""
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -11,8 +11,8 @@ from projects import services
 from projects.models import Job, SourceFile
 
 HTMX = {"HX-Request": "true"}
-PAGES = ("datasets:data", "datasets:preview", "datasets:review")
-CHANGES = ("datasets:data", "datasets:read", "datasets:preview", "datasets:generate")
+PAGES = ("datasets:data", "datasets:review")
+CHANGES = ("datasets:data", "datasets:read")
 
 
 @pytest.fixture
@@ -117,20 +117,6 @@ def test_reading_needs_a_file_and_starts_one_job(ada, project):
     assert Job.objects.get().kind == Job.Kind.DOCUMENTS
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("datasets:preview", "preview"), ("datasets:generate", "generate")],
-)
-def test_starting_twice_shows_the_job_that_runs(name, kind, ada, project, chunk):
-    ada.post(address(name, project))
-    response = ada.post(address(name, project), follow=True)
-    job = Job.objects.get()
-    page = response.content.decode()
-    assert job.kind == kind
-    assert "already under way" in page
-    assert f'id="job-{job.pk}"' in page
-
-
 def test_a_file_is_deleted_by_its_owner_only(client, user, stranger, project, file):
     url = reverse("datasets:delete_file", args=[file.pk])
     client.force_login(stranger)
@@ -139,12 +125,6 @@ def test_a_file_is_deleted_by_its_owner_only(client, user, stranger, project, fi
     assert client.get(url).status_code == 405
     client.post(url)
     assert not SourceFile.objects.exists()
-
-
-def test_the_preview_shows_its_examples_and_the_review_does_not(ada, project, chunk):
-    add_examples(chunk, 1, split="preview", prompt="What is previewed?")
-    assert "What is previewed?" in ada.get(address("datasets:preview", project)).content.decode()
-    assert "What is previewed?" not in ada.get(address("datasets:review", project)).content.decode()
 
 
 def test_filters_narrow_the_examples(ada, project, chunk):
@@ -211,13 +191,12 @@ def test_examples_without_their_document_are_still_shown(ada, project, chunk):
     assert "its document is deleted" in page
 
 
-@pytest.mark.parametrize("name", ["datasets:review", "datasets:preview"])
-def test_a_page_takes_as_many_queries_for_fifty_examples_as_for_five(name, ada, project, chunk):
+def test_the_review_takes_as_many_queries_for_fifty_examples_as_for_five(ada, project, chunk):
     counts = []
     for more in (5, 45):
-        add_examples(chunk, more, split="preview" if name == "datasets:preview" else "train")
+        add_examples(chunk, more)
         with CaptureQueriesContext(connection) as queries:
-            ada.get(address(name, project), {"size": 50})
+            ada.get(address("datasets:review", project), {"size": 50})
         counts.append(len(queries))
     assert counts[0] == counts[1]
 
