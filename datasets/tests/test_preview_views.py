@@ -12,6 +12,7 @@ from datasets.generation.strategies import strategy_for
 from datasets.models import Chunk, Example, GenerationRequest
 from finetuneflow.lib.tests.llm_server import KEY, MODEL, LLMServer
 from projects.models import Job, SourceFile
+from projects.templatetags.show import rounded_number
 
 HTMX = {"HX-Request": "true"}
 State = GenerationRequest.State
@@ -393,3 +394,11 @@ def test_a_server_that_is_away_suggests_nothing(ada, project, settings, unused_t
     response = ada.get(reverse("datasets:models", args=[project.pk]))
     assert response.status_code == 200
     assert b"<option" not in response.content
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (7, "7"), (94, "94"), (872, "870"), (11_793, "12,000"), (1_260_000, "1.3 million")],
+)
+def test_an_estimate_is_shown_without_false_precision(value, text):
+    assert rounded_number(value) == text
