@@ -26,6 +26,7 @@ def start_preview(*, project: Project, examples: int = 10) -> Job:
         project=project,
         kind=Job.Kind.PREVIEW,
         func="datasets.tasks.preview",
+        queue=generator.queue_of(project),
         params={"examples": examples, "settings": generation_settings(project)},
     )
 
@@ -36,6 +37,7 @@ def start_generation(*, project: Project) -> Job:
         project=project,
         kind=Job.Kind.GENERATE,
         func="datasets.tasks.generate",
+        queue=generator.queue_of(project),
     )
 
 

@@ -76,6 +76,15 @@ def concurrency_of(project: Project) -> int:
     return local_server.CONCURRENCY if is_bundled(project) else settings.LLM_CONCURRENCY
 
 
+def queue_of(project: Project) -> str:
+    """Return the queue whose worker can write the project's examples.
+
+    Where the training stack is installed for the gpu worker alone, as in the containers, the
+    bundled model runs there.
+    """
+    return "gpu" if is_bundled(project) and not local_server.has_stack() else "default"
+
+
 def check(project: Project) -> None:
     """Raise `NoKey` or `local_server.NotPossible` for what is known without asking anybody."""
     if is_bundled(project):

@@ -59,6 +59,15 @@ def test_a_worker_without_the_training_stack_says_so(bundled, monkeypatch):
 
 
 @pytest.mark.django_db
+def test_the_gpu_worker_runs_the_bundled_model_where_only_it_has_the_stack(bundled, monkeypatch):
+    assert generator.queue_of(bundled) == "default"
+    monkeypatch.setattr(local_server.sys, "executable", "/nowhere/python")
+    assert services.start_generation(project=bundled).queue == "gpu"
+    bundled.generation = {"provider": "server"}
+    assert services.start_preview(project=bundled).queue == "default"
+
+
+@pytest.mark.django_db
 def test_without_a_key_the_sentence_says_where_to_put_it(bundled):
     bundled.generation = {"provider": "server"}
     bundled.save()
