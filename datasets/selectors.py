@@ -28,10 +28,6 @@ def list_examples(
     return examples.select_related("chunk__file").defer("chunk__text", "context")
 
 
-def preview_examples(project: Project):
-    return list_examples(project, split=Example.Split.PREVIEW)
-
-
 def refused(project: Project, *, limit: int = 200) -> dict:
     """Return why replies or parts of them were not taken, in the newest generation.
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from datasets import data_views, review_views, views
+from datasets import data_views, preview_views, review_views
 
 app_name = "datasets"
 urlpatterns = [
@@ -10,7 +10,9 @@ urlpatterns = [
     path("files/<int:file_id>/delete/", data_views.delete_file, name="delete_file"),
     path("files/<int:file_id>/encoding/", data_views.choose_encoding, name="encoding"),
     path("files/<int:file_id>/text/", data_views.text, name="text"),
-    path("projects/<int:project_id>/preview/", views.preview, name="preview"),
+    path("projects/<int:project_id>/preview/", preview_views.preview, name="preview"),
+    path("projects/<int:project_id>/preview/models/", preview_views.models, name="models"),
+    path("replies/<int:request_id>/", preview_views.reply, name="reply"),
     path("projects/<int:project_id>/review/", review_views.review, name="review"),
     path(
         "projects/<int:project_id>/review/statistics/", review_views.statistics, name="statistics"
@@ -21,5 +23,5 @@ urlpatterns = [
     path("examples/<int:example_id>/review/", review_views.decide, name="decide"),
     path("examples/<int:example_id>/edit/", review_views.edit, name="edit"),
     path("examples/<int:example_id>/restore/", review_views.restore, name="restore"),
-    path("projects/<int:project_id>/generate/", views.generate, name="generate"),
+    path("projects/<int:project_id>/generate/", preview_views.generate, name="generate"),
 ]

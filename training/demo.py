@@ -5,8 +5,6 @@ local OpenAI-compatible server with the bundled model. Every child ends with thi
 """
 
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 from django.conf import settings
 from django.db.models import Count
 
 from datasets import services as dataset_services
+from datasets.generation import local_server
 from datasets.models import Chunk, Example
 from finetuneflow.lib import processes
 from projects import accounts, jobs, queues, waiting
@@ -26,10 +24,9 @@ from projects import services as project_services
 from projects.models import Job, Project
 from training import services as training_services
 
-MODEL = "SmolLM2-135M-Instruct"
+MODEL = local_server.MODEL
 SAMPLES = settings.BASE_DIR / "samples"
 DOCUMENTS = ("handbook.pdf", "k7-service-manual.docx", "voyages.txt")
-SERVER_SECONDS = 180
 WORKER_SECONDS = 60
 STOP_SECONDS = 15
 
@@ -85,18 +82,10 @@ class Demo:
         return result
 
     def _serve(self, stack: ExitStack) -> str:
-        port = _free_port()
-        server = stack.enter_context(
-            _child("llm-server", _server_command(port), _offline(), signal.SIGKILL)
-        )
-        ready = processes.wait_until(
-            lambda: server.poll() is not None or _answers(f"http://127.0.0.1:{port}/health"),
-            seconds=SERVER_SECONDS,
-            poll_seconds=0.5,
-        )
-        if not ready or server.poll() is not None:
-            raise DemoFailed(f"The local model server did not start: see {_log('llm-server')}.")
-        return f"http://127.0.0.1:{port}/v1"
+        try:
+            return stack.enter_context(local_server.serving())
+        except local_server.NotPossible as error:
+            raise DemoFailed(str(error)) from error
 
     def _work(self, stack: ExitStack, url: str) -> None:
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
@@ -169,26 +158,8 @@ def _check_start() -> None:
     """The demo's workers must be the only ones: others would ask another language model."""
     if queues.fresh_beats().exists():
         raise DemoFailed("Workers are already running here. Stop them (make run), then try again.")
-    if not (settings.MODELS_DIR / MODEL / "model.safetensors").is_file():
+    if not local_server.is_there():
         raise DemoFailed("The bundled model is missing. Run `make model`.")
-
-
-def _server_command(port: int) -> list[str]:
-    tool = Path(sys.executable).with_name("transformers")
-    model = str(settings.MODELS_DIR / MODEL)
-    options = ["--device", "cpu", "--dtype", "float32", "--log-level", "warning"]
-    # Requests are answered together, in a cache of 512 blocks of 32 tokens (0.7 GB).
-    options += ["--continuous-batching", "--cb-block-size", "32", "--cb-num-blocks", "512"]
-    return [str(tool), "serve", model, "--host", "127.0.0.1", "--port", str(port), *options]
-
-
-def _offline() -> dict:
-    """Without hub; and waiting threads sleep, so that two such processes can share the cores."""
-    return os.environ | {
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
 
 
 def _llm_environment(url: str) -> dict:
@@ -196,25 +167,21 @@ def _llm_environment(url: str) -> dict:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "OLLAMA_"))}
     return kept | {
         "OPENAI_BASE_URL": url,
-        "FTF_LLM_MODEL": str(settings.MODELS_DIR / MODEL),
-        "FTF_LLM_CONCURRENCY": "8",
-        "FTF_LLM_TIMEOUT_SECONDS": "180",
+        "FTF_LLM_MODEL": str(local_server.folder()),
+        "FTF_LLM_CONCURRENCY": str(local_server.CONCURRENCY),
+        "FTF_LLM_TIMEOUT_SECONDS": str(local_server.TIMEOUT_SECONDS),
         "HF_HUB_OFFLINE": "1",
     }
 
 
 @contextmanager
-def _child(name: str, command: list[str], environment: dict, death_signal=signal.SIGTERM):
-    """Run `command` until the block ends; its output goes to a log file.
-
-    A model server in the middle of an answer does not listen to SIGTERM.
-    """
+def _child(name: str, command: list[str], environment: dict):
+    """Run `command` until the block ends; its output goes to a log file."""
     path = _log(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as log:
         process = processes.start_bound(
             command,
-            death_signal=death_signal,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -228,16 +195,3 @@ def _child(name: str, command: list[str], environment: dict, death_signal=signal
 
 def _log(name: str) -> Path:
     return settings.DATA_DIR / "logs" / f"demo-{name}.log"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False

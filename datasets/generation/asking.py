@@ -13,9 +13,14 @@ from django.db import DatabaseError
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
-from datasets.generation import prompting, store, texts
+from datasets.generation import store, texts
 from datasets.generation.ledger import ledger
-from datasets.generation.strategies import SECOND_TRY, STRATEGIES, task_type_of
+from datasets.generation.strategies import (
+    SECOND_TRY,
+    STRATEGIES,
+    prompt_version,
+    task_type_of,
+)
 from datasets.models import GenerationRequest
 from finetuneflow.lib import clean
 from finetuneflow.lib.llm import ChatClient
@@ -130,8 +135,8 @@ class Asking:
         """Mark the row as sent, to which model and in which words; hand the call to a thread."""
         request = self._rows().select_related("chunk").get(pk=pk)
         request.params["model"] = self.client.model
-        request.prompt_version = prompting.version(
-            request.strategy, task_type_of(request, self.project)
+        request.prompt_version = prompt_version(
+            request.strategy, task_type_of(request, self.project), self.project
         )
         won = self._rows().filter(pk=pk, state=State.PLANNED)
         if not won.update(

@@ -5,9 +5,8 @@ from itertools import zip_longest
 
 from django.db import transaction
 
-from datasets.generation import prompting
 from datasets.generation.answered import answered_keys, key_of
-from datasets.generation.strategies import Strategy, model_of
+from datasets.generation.strategies import Strategy, model_of, prompt_version
 from datasets.models import Chunk, Example, GenerationRequest
 from projects.models import Job, Project
 
@@ -72,11 +71,14 @@ def _plan(
     rows: list[GenerationRequest] = []
     used: set[str] = set()
     without = 0
-    count = _count_per_chunk(job.project, strategy, len(chunk_ids), examples)
+    project = job.project
+    count = _count_per_chunk(project, strategy, len(chunk_ids), examples)
     for chunk in _in_order(chunk_ids):
         slots = strategy.plan(chunk, count=count, used=used)
         without += not slots
-        rows += [_row(job, chunk, slot, params, strategy) for slot, params in enumerate(slots)]
+        rows += [
+            _row(job, project, chunk, slot, params, strategy) for slot, params in enumerate(slots)
+        ]
         reporter(0, 0, f"Planning requests: {len(rows)}")
     if examples is not None:
         # Slot by slot, so that the first examples already come from different places.
@@ -90,6 +92,22 @@ def _plan(
         GenerationRequest.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
         Job.objects.filter(pk=job.pk).update(total=len(rows), params=job.params)
     return {"chunks": len(chunk_ids), "chunks_without": without, "answered_before": before}
+
+
+def drafts(
+    *, project: Project, strategy: Strategy, chunks: list[Chunk], examples: int | None
+) -> list[GenerationRequest]:
+    """Return, unsaved, the requests that a job would make about `chunks`, without any reserve.
+
+    `examples` is what a preview wants in all; None plans them as the full generation does.
+    """
+    used: set[str] = set()
+    count = _count_per_chunk(project, strategy, len(chunks), examples)
+    return [
+        _row(None, project, chunk, slot, params, strategy)
+        for chunk in chunks
+        for slot, params in enumerate(strategy.plan(chunk, count=count, used=used))
+    ]
 
 
 def _without_answered(
@@ -116,7 +134,8 @@ def _reserve(rows: list[GenerationRequest], strategy: Strategy) -> list[Generati
     if strategy.name != Project.Strategy.JSON:
         return []
     return [
-        _row(row.job, row.chunk, 1, row.params | {"part": "second half"}, strategy) for row in rows
+        _row(row.job, row.job.project, row.chunk, 1, row.params | {"part": "second half"}, strategy)
+        for row in rows
     ]
 
 
@@ -130,12 +149,14 @@ def _batches(ids: list[int]) -> Iterable[list[int]]:
     return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
 
 
-def _row(job: Job, chunk: Chunk, slot: int, params: dict, strategy: Strategy) -> GenerationRequest:
+def _row(
+    job: Job | None, project: Project, chunk: Chunk, slot: int, params: dict, strategy: Strategy
+) -> GenerationRequest:
     return GenerationRequest(
         job=job,
         chunk=chunk,
         slot=slot,
         strategy=strategy.name,
-        prompt_version=prompting.version(strategy.name, job.project.task_type),
-        params=params | {"task_type": job.project.task_type},
+        prompt_version=prompt_version(strategy.name, project.task_type, project),
+        params=params | {"task_type": project.task_type},
     )

@@ -37,26 +37,49 @@ class Shot(NamedTuple):
     question: str
 
 
-@functools.cache
-def version(strategy: str, task_type: str) -> str:
-    """Return the first 12 characters of the SHA-256 over the strategy's prompt files."""
+@functools.lru_cache(maxsize=256)
+def version(strategy: str, task_type: str, instruction: str = "", language: str = "") -> str:
+    """Return the first 12 characters of the SHA-256 over the strategy's prompt files.
+
+    What a person adds to the prompt counts too: other words are another question.
+    """
     names = [f"{strategy}_{task_type}.*", f"{strategy}_system.*", f"{strategy}_again.*"]
     digest = hashlib.sha256(repr(_CUES).encode() if strategy == "answer_first" else b"")
     for path in sorted(path for name in names for path in FOLDER.glob(name)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    if instruction or language:
+        digest.update("\x1f".join((instruction, language)).encode("utf-8", "replace"))
     return digest.hexdigest()[:12]
 
 
 def json_messages(
-    *, task_type: str, text: str, count: int, section: str = "", part: str = ""
+    *,
+    task_type: str,
+    text: str,
+    count: int,
+    section: str = "",
+    part: str = "",
+    instruction: str = "",
+    language: str = "",
 ) -> list[dict]:
-    """Return the turns that ask for `count` examples from `text` as one JSON object."""
-    mark = hashlib.sha256(text.encode()).hexdigest()[:12]
+    """Return the turns that ask for `count` examples from `text` as one JSON object.
+
+    `instruction` and `language` are a person's wishes; the rules stand above them.
+    """
+    mark = _mark(text)
     asked = _templates.get_template(f"json_{task_type}.j2").render(
         text=text, count=count, mark=mark, part=part, section=" ".join(section.split())[:120]
     )
-    system = _templates.get_template("json_system.j2").render()
+    wish = instruction.strip()
+    system = _templates.get_template("json_system.j2").render(
+        instruction=wish, wish_mark=_mark(wish), language=" ".join(language.split())[:40]
+    )
     return [_turn("system", system), _turn("user", asked)]
+
+
+def _mark(text: str) -> str:
+    """Return a word that the text does not contain: nobody can write their own hash into it."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def again_messages(messages: list[dict], *, reply: str, reason: str) -> list[dict]:

@@ -2,14 +2,14 @@
 
 import logging
 import time
-
-from django.conf import settings
+from contextlib import contextmanager
 
 from datasets import exporting, splitting
-from datasets.generation import planning
+from datasets.generation import generator, planning
 from datasets.generation.asking import Asking, reopen_failed
 from datasets.generation.ledger import ledger, summary
-from datasets.generation.strategies import model_of, strategy_for
+from datasets.generation.local_server import NotPossible
+from datasets.generation.strategies import strategy_for
 from datasets.models import Chunk, Example, GenerationRequest
 from finetuneflow.lib import llm
 from finetuneflow.lib.llm_errors import LLMError
@@ -93,20 +93,22 @@ def _write_unfinished(job: Job) -> None:
 
 def _ask(job, reporter, client, plan, split: str, target=None) -> dict:
     """Plan once, check the server, work off what is open; returns notes for the result."""
-    started = time.monotonic()
+    if client is None:
+        _check_generator(job)
     notes = _plan_once(job, plan)
     reopen_failed(job)
     open_rows = GenerationRequest.objects.filter(job=job, state__in=GenerationRequest.OPEN)
     if not open_rows.exists():
         return notes
-    with _connected(job, client) as client:
+    with _connected(job, client, reporter) as client:
+        started = time.monotonic()
         asking = Asking(
             job=job,
             client=client,
             reporter=reporter,
             split=split,
             target=target,
-            concurrency=settings.LLM_CONCURRENCY,
+            concurrency=generator.concurrency_of(job.project),
         )
         try:
             asking.run()
@@ -133,17 +135,50 @@ def _plan_once(job: Job, plan) -> dict:
     raise jobs.JobFailed("no_sentences", text)
 
 
-def _connected(job: Job, client: llm.ChatClient | None) -> llm.ChatClient:
-    """Return a client whose address, key and model were proved by one cheap request."""
+def _check_generator(job: Job) -> None:
+    """Fail before anything is planned, so that another try plans for the generator of then."""
     try:
-        client = client or llm.client_from_settings(model_of(job.project))
-        client.check()
+        generator.check(job.project)
+    except generator.NoKey as error:
+        raise jobs.JobFailed("llm_no_key", str(error)) from error
+    except NotPossible as error:
+        raise jobs.JobFailed(error.code, str(error)) from error
+
+
+@contextmanager
+def _connected(job: Job, client: llm.ChatClient | None, reporter: jobs.Reporter):
+    """Yield a client whose address, key and model were proved by one cheap request."""
+    with _client(job, client, reporter) as client:
+        try:
+            client.check()
+        except LLMError as error:
+            raise _as_job_error(error) from error
+        yield client
+
+
+@contextmanager
+def _client(job: Job, client: llm.ChatClient | None, reporter: jobs.Reporter):
+    """Yield the given client, or one of the project's generator."""
+    if client is not None:
+        with client:
+            yield client
+        return
+
+    def on_wait(text: str) -> None:
+        reporter(job.done, job.total, text)
+
+    try:
+        with generator.client_for(job.project, on_wait=on_wait) as client:
+            yield client
     except LLMError as error:
-        if client is not None:
-            client.close()
-        kind = jobs.JobPaused if error.code == "usage_limit" else jobs.JobFailed
-        raise kind(f"llm_{error.code}", str(error)) from error
-    return client
+        raise _as_job_error(error) from error
+    except NotPossible as error:
+        raise jobs.JobFailed(error.code, str(error)) from error
+
+
+def _as_job_error(error: LLMError) -> jobs.JobFailed:
+    kind = jobs.JobPaused if error.code == "usage_limit" else jobs.JobFailed
+    return kind(f"llm_{error.code}", str(error))
 
 
 def _cancel_open(job: Job, error_class: str, text: str) -> None:

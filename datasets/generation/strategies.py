@@ -8,9 +8,8 @@ small local models.
 import re
 from typing import Protocol
 
-from django.conf import settings
-
 from datasets.generation import prompting, questions, sentences
+from datasets.generation.generator import is_bundled, model_of
 from datasets.generation.parse import ExampleDraft, ParsedReply, parse_reply
 from datasets.models import Chunk, GenerationRequest
 from projects.models import Project
@@ -22,6 +21,8 @@ SECOND_TRY = ("unparsable", "truncated", "empty")
 class Strategy(Protocol):
     name: str
     examples_per_chunk: int
+    temperature: float
+    tokens_per_example: int
 
     def plan(self, chunk: Chunk, *, count: int, used: set[str]) -> list[dict]:
         """Return the params of the chunk's requests; `used` collects what was picked."""
@@ -38,6 +39,9 @@ class JsonStrategy:
 
     name = Project.Strategy.JSON
     examples_per_chunk = 5
+    temperature = 0.3
+    # Question, answer and quote with their JSON, roughly: used only to estimate.
+    tokens_per_example = 120
 
     def plan(self, chunk: Chunk, *, count: int, used: set[str]) -> list[dict]:
         return [{"count": count}]
@@ -50,6 +54,8 @@ class JsonStrategy:
             count=params["count"],
             section=request.chunk.section,
             part=params.get("part", ""),
+            instruction=project.instruction,
+            language=project.language,
         )
         if "first_error" in params:
             messages = prompting.again_messages(
@@ -57,7 +63,7 @@ class JsonStrategy:
             )
         return {
             "messages": messages,
-            "temperature": _temperature(project, 0.3),
+            "temperature": _temperature(project, self.temperature),
             "max_tokens": 600 + 300 * params["count"],
             "response_format": {"type": "json_object"},
         }
@@ -81,6 +87,8 @@ class AnswerFirstStrategy:
 
     name = Project.Strategy.ANSWER_FIRST
     examples_per_chunk = 8
+    temperature = 0.0
+    tokens_per_example = 15
 
     def plan(self, chunk: Chunk, *, count: int, used: set[str]) -> list[dict]:
         picked = sentences.pick_sentences(
@@ -98,7 +106,7 @@ class AnswerFirstStrategy:
         )
         return {
             "messages": messages,
-            "temperature": _temperature(project, 0.0),
+            "temperature": _temperature(project, self.temperature),
             "max_tokens": 64,
         }
 
@@ -126,19 +134,12 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def model_of(project: Project) -> str:
-    """Return the name of the model that writes the project's examples.
-
-    The environment wins over the project, the project over the default.
-    """
-    if settings.LLM_MODEL_IS_SET:
-        return settings.LLM_MODEL
-    return project.generation.get("model") or settings.LLM_MODEL
-
-
 def strategy_for(project: Project) -> Strategy:
-    """Return the project's strategy; automatic means: the simple one for small known models."""
-    if project.strategy in STRATEGIES:
+    """Return the project's strategy; automatic means: the simple one for small known models.
+
+    The bundled model can do only that one, whatever the project says.
+    """
+    if project.strategy in STRATEGIES and not is_bundled(project):
         return STRATEGIES[project.strategy]
     is_small = model_of(project).rstrip("/").rsplit("/", 1)[-1] in SMALL_MODELS
     return STRATEGIES[Project.Strategy.ANSWER_FIRST if is_small else Project.Strategy.JSON]
@@ -159,6 +160,13 @@ def locate(quote: str, text: str) -> tuple[int, int] | None:
         return None
     match = re.search(r"\s+".join(re.escape(word) for word in words), text, re.IGNORECASE)
     return match.span() if match else None
+
+
+def prompt_version(strategy: str, task_type: str, project: Project) -> str:
+    """Return the version of the words that the project's requests are asked in."""
+    if strategy != Project.Strategy.JSON:
+        return prompting.version(strategy, task_type)
+    return prompting.version(strategy, task_type, project.instruction, project.language)
 
 
 def _temperature(project: Project, default: float) -> float:

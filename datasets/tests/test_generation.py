@@ -578,6 +578,21 @@ def test_other_words_or_another_model_ask_everything_again(
     assert ledger(job)["planned"] == 2 and job.result["answered_before"] == 0
 
 
+@pytest.mark.parametrize(("strategy", "asked"), [("json", 1), ("answer_first", 0)])
+@pytest.mark.parametrize("wish", ["language", "instruction"])
+def test_another_language_or_instruction_asks_again_where_the_prompt_has_it(
+    make_project, client, server, strategy, asked, wish
+):
+    project = make_project([chunk_of(1, 2)], strategy=strategy)
+    run(new_job(project), client)
+    setattr(project, wish, "Danish")
+    project.save()
+    assert ledger(generate_again(project, server))["planned"] == asked
+    assert ledger(generate_again(project, server))["planned"] == 0
+    versions = GenerationRequest.objects.values_list("prompt_version", flat=True)
+    assert len(set(versions)) == 1 + asked
+
+
 def test_a_resume_still_knows_what_was_answered_before(make_project, client, server, settings):
     settings.LLM_CONCURRENCY = 1
     project = answer_first(make_project, [chunk_of(1, 2)], [chunk_of(3, marker="[[429-usage:2]]")])

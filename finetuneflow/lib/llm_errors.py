@@ -89,16 +89,29 @@ _MODEL = re.compile(
 _BY_STATUS: dict[int, tuple[type[LLMError], str]] = {
     401: (
         BadKey,
-        "The language model's server refuses the key. Check OLLAMA_API_KEY or OPENAI_API_KEY.",
+        "The language model's server refuses the key. Correct OLLAMA_API_KEY or OPENAI_API_KEY in "
+        "the file .env and restart the application.",
     ),
-    402: (PlanRefused, "The account's plan does not cover this request. Check it at the provider."),
+    402: (
+        PlanRefused,
+        "The account's plan does not cover this request. Check it at the provider, or choose "
+        "another model.",
+    ),
     403: (
         PlanRefused,
         "The account may not use the model {model}. Choose another model or change the plan.",
     ),
-    404: (UnknownModel, "The server does not know the model {model}. Set FTF_LLM_MODEL."),
+    404: (
+        UnknownModel,
+        "The server does not know the model {model}. Choose another in the settings of the Preview "
+        "step, or set FTF_LLM_MODEL.",
+    ),
     408: (TimedOut, "The server gave up waiting. Try again, or set FTF_LLM_TIMEOUT_SECONDS."),
-    410: (UnknownModel, "The model {model} was retired. Set FTF_LLM_MODEL to another one."),
+    410: (
+        UnknownModel,
+        "The model {model} was retired. Choose another in the settings of the Preview step, or set "
+        "FTF_LLM_MODEL.",
+    ),
     413: (ContextTooLong, "The text is too long for the model {model}. Use smaller chunks."),
     429: (Busy, "The server is busy. Try again later, or lower FTF_LLM_CONCURRENCY."),
     503: (Busy, "The server is overloaded. Try again later, or lower FTF_LLM_CONCURRENCY."),
@@ -122,7 +135,11 @@ def error_for_status(
 
 def _classify(status: int, body: str) -> tuple[type[LLMError], str]:
     if status == 429 and _USAGE.search(body):
-        return UsageLimit, "The usage limit is reached. Resume the job when it has been reset."
+        return (
+            UsageLimit,
+            "The usage limit is reached. Press Resume when it has been reset: what was answered "
+            "is kept.",
+        )
     if status == 400 and "unexpected eof" in body.lower():
         return ServerError, "The server lost the request. Try again."
     if status in (400, 413, 422, 500) and _CONTEXT.search(body):

@@ -65,6 +65,15 @@ def number(value: int | None) -> str:
 
 
 @register.filter
+def rounded_number(value: int) -> str:
+    """Return an estimated count without false precision: "870", "12,000", "1.3 million"."""
+    if value >= 1_000_000:
+        return f"{value / 1_000_000:.1f} million"
+    step = 10 ** max(0, len(str(int(value))) - 2)
+    return f"{round(value / step) * step:,}"
+
+
+@register.filter
 def ago(moment: datetime) -> str:
     """Return how long ago something was, to the minute."""
     if timezone.now() - moment < timedelta(minutes=1):
