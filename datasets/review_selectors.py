@@ -13,6 +13,7 @@ from django.db.models.functions import Cast, JSONObject
 from django.utils import timezone
 
 from datasets.models import Chunk, Example, ReviewChange
+from projects import access
 from projects.models import Project
 
 SCAN_LIMIT = 10_000
@@ -175,13 +176,13 @@ def _rows(project: Project) -> QuerySet:
     return examples.defer("chunk__text", "chunk__file__report", "source_file__report", "context")
 
 
-def example_of(owner, pk: int) -> Example | None:
-    """Return an example of this owner with all that its opened row shows."""
+def example_of(user, pk: int) -> Example:
+    """Return an example that `user` may see with all that its opened row shows, or raise 404."""
     examples = Example.objects.select_related(
         "project", "chunk__file", "source_file", "request__job"
     )
     examples = examples.defer("chunk__file__report", "request__raw_response", "request__rejected")
-    return examples.filter(pk=pk, project__owner=owner).first()
+    return access.get_owned(examples, user, pk=pk)
 
 
 def around(project: Project) -> tuple[list[tuple[int, str]], dict | None]:

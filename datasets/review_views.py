@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import Http404, QueryDict
+from django.http import QueryDict
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -155,13 +155,13 @@ def undo_change(request, change_id: int):
 @require_GET
 def example(request, example_id: int):
     """One example: a row of the table, opened or closed, or a page of its own."""
-    found = _get(request, example_id)
+    found = review_selectors.example_of(request.user, example_id)
     return _row(request, found, is_open=request.GET.get("row") != "closed")
 
 
 @require_POST
 def decide(request, example_id: int):
-    found = _get(request, example_id)
+    found = review_selectors.example_of(request.user, example_id)
     review = request.POST.get("review")
     if review not in Example.Review.values:
         return _row(request, found, status=422)
@@ -173,7 +173,7 @@ def decide(request, example_id: int):
 @require_POST
 def restore(request, example_id: int):
     """Put back the texts as they were written."""
-    found = _get(request, example_id)
+    found = review_selectors.example_of(request.user, example_id)
     try:
         editing.restore_original(example=found)
     except ValidationError as error:
@@ -183,7 +183,7 @@ def restore(request, example_id: int):
 
 @require_http_methods(["GET", "POST"])
 def edit(request, example_id: int):
-    found = _get(request, example_id)
+    found = review_selectors.example_of(request.user, example_id)
     form = EditForm(posted(request), example=found)
     if request.method == "POST" and form.is_valid() and _save(form, found):
         review = request.POST.get("review")
@@ -204,13 +204,6 @@ def _save(form: EditForm, found: Example) -> bool:
     return True
 
 
-def _get(request, example_id: int) -> Example:
-    found = review_selectors.example_of(request.user, example_id)
-    if found is None:
-        raise Http404
-    return found
-
-
 def _row(request, found: Example, *, is_open: bool = True, form=None, status: int = 200):
     context = {"example": found, "project": found.project, "is_open": is_open, "form": form}
     context["query"] = request.POST.get("filters", "")
@@ -228,7 +221,7 @@ def _decided(request, found: Example, *, is_open: bool):
             asked = QueryDict(request.POST["filters"])
             return _back(found.project, asked, anchor=f"#example-{found.pk}")
         return redirect("datasets:example", found.pk)
-    fresh = _get(request, found.pk)
+    fresh = review_selectors.example_of(request.user, found.pk)
     response = _row(request, fresh, is_open=is_open)
     context = {"change": review_selectors.last_change(fresh.project), "is_fragment": True}
     context |= {"example": fresh, "query": request.POST.get("filters", "")}

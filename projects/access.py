@@ -3,6 +3,7 @@
 A stranger gets 404: the existence of a project is nobody else's business.
 """
 
+from django.db.models import QuerySet
 from django.http import Http404
 
 from projects import facts, queues
@@ -11,13 +12,13 @@ from projects.models import Job, Project
 
 def projects_of(user):
     """Return the projects that `user` may see; one that waits for its deletion is gone."""
-    return _visible(Project, user, "owner").filter(deletion_requested_at=None)
+    return _visible(Project, user, "owner")
 
 
 def get_owned(model, user, *, owner_path: str = "project__owner", related=(), **lookup):
     """Return the object of `model` whose owner along `owner_path` is `user`, or raise 404.
 
-    Objects that `related` names come with the same query.
+    `model` may be a queryset. Objects that `related` names come with the same query.
     """
     rows = _visible(model, user, owner_path).filter(**lookup)
     found = (rows.select_related(*related) if related else rows).first()
@@ -49,4 +50,6 @@ def get_job(user, job_id: int) -> Job:
 
 
 def _visible(model, user, owner_path: str):
-    return model.objects.all() if user.is_staff else model.objects.filter(**{owner_path: user})
+    rows = model if isinstance(model, QuerySet) else model.objects.all()
+    rows = rows.filter(**{f"{owner_path.removesuffix('owner')}deletion_requested_at": None})
+    return rows if user.is_staff else rows.filter(**{owner_path: user})

@@ -58,7 +58,7 @@ def duplicate(*, project: Project) -> Project:
         with transaction.atomic():
             copy.save()
             mark = services.project_folder(copy) / services.UNOWNED
-            mark.parent.mkdir(parents=True)
+            mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
             for file in project.files.filter(kind=SourceFile.Kind.RAW_DOC):
                 _copy_file(file, copy)

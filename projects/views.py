@@ -76,7 +76,12 @@ def project_rename(request, project_id: int):
 @require_POST
 def project_duplicate(request, project_id: int):
     project = access.get_project(request.user, project_id)
-    copy = lifecycle.duplicate(project=project)
+    try:
+        copy = lifecycle.duplicate(project=project)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        messages.error(request, f"A file could not be copied ({why}). Nothing was duplicated.")
+        return redirect_to(request, "projects:detail", project.pk)
     messages.success(
         request,
         "This is the copy: settings and documents are the same, examples and runs are not copied. "

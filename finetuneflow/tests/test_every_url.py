@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 
-from datasets.models import Chunk, Example
+from datasets.models import Chunk, Example, GenerationRequest, ReviewChange
 from finetuneflow.lib import limits
 from projects import services
 from projects.models import Job
@@ -27,7 +27,7 @@ HTMX = {"HX-Request": "true"}
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 OF_THE_ADMIN = {"object_id": 1, "id": 1, "content_type_id": 1, "app_label": "projects"}
 # Limited as soon as they exist.
-EXPECTED = {"projects:duplicate", "projects:samples", "datasets:import_dataset"}
+EXPECTED = {"datasets:import_dataset"}
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,10 @@ def ids(project) -> dict:
     job = Job.objects.create(project=project, kind=Job.Kind.TRAIN, status=Job.Status.SUCCEEDED)
     run = Run.objects.create(project=project, job=job)
     export = Export.objects.create(run=run)
+    request = GenerationRequest.objects.create(job=job, chunk=chunk, slot=0, raw_response="…")
+    change = ReviewChange.objects.create(project=project, review="rejected")
     found = {"project": project, "file": file, "chunk": chunk, "example": example}
-    found |= {"job": job, "run": run, "export": export}
+    found |= {"job": job, "run": run, "export": export, "request": request, "change": change}
     return {f"{name}_id": thing.pk for name, thing in found.items()} | {"index": 0}
 
 

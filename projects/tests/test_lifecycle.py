@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from django.urls import reverse
 
 from projects import access, jobs, lifecycle, reconciler, services
 from projects.models import Job, Project, SourceFile
@@ -132,3 +133,14 @@ class TestDeletion:
         assert reconciler.reconcile()["swept"] == 0
         assert list((folder / "raw").iterdir())
         assert not (folder / services.UNOWNED).exists()
+
+
+def test_a_copy_of_a_project_whose_file_is_gone_from_the_disk_is_refused_with_why(
+    client, user, project
+):
+    file = services.add_file(project=project, name="a.txt", pieces=[b"text"])
+    services.raw_path(file).unlink()
+    client.force_login(user)
+    url = reverse("projects:duplicate", args=[project.pk])
+    assert "Nothing was duplicated" in client.post(url, follow=True).content.decode()
+    assert Project.objects.count() == 1
