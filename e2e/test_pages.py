@@ -116,7 +116,7 @@ def test_the_data_page_shows_what_was_read_when_the_job_ends(open_page, user, pr
     job = seed.job(project, Job.Kind.DOCUMENTS, status="running", done=0, total=1)
     page = open_page(user)
     page.goto(reverse("datasets:data", args=[project.pk]))
-    expect(page.locator("#files")).to_contain_text("Uploaded")
+    expect(page.locator("#files")).to_contain_text("Not read yet")
     file.state, file.report = "extracted", {"pages": 7}
     file.save()
     Job.objects.filter(pk=job.pk).update(status="succeeded", finished_at=timezone.now())

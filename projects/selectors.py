@@ -41,7 +41,8 @@ CANCEL_HINT = {
     Job.Kind.IMPORT: "Cancel stops the import.",
     Job.Kind.PREVIEW: "Cancel stops after the answer in hand; answers that came stay.",
     Job.Kind.GENERATE: "Cancel stops after the answers in hand; answers that came stay.",
-    Job.Kind.TRAIN: "Cancel ends the training: what it has learned so far is not kept.",
+    Job.Kind.TRAIN: "Stop and keep ends at the next step with the best weights so far; Cancel "
+    "throws the run away.",
     Job.Kind.EXPORT: "Cancel builds no archive; the run stays.",
     Job.Kind.VERIFY: "Cancel leaves the archive unverified.",
 }

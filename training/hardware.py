@@ -24,6 +24,13 @@ class Gpu:
     name: str
     total_bytes: int
     free_bytes: int
+    capability: str = ""
+    """Compute capability, such as "8.9"; empty where the driver does not tell."""
+
+    @property
+    def has_bf16(self) -> bool | None:
+        """bfloat16 came with capability 8.0 (Ampere). None: not known."""
+        return float(self.capability) >= 8 if self.capability else None
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,17 @@ def probe(*, refresh: bool = False) -> Hardware:
     found = _ask_child()
     _cache = (time.monotonic(), found)
     return found
+
+
+def summary() -> str:
+    """Return the last probe in a few words, asking nothing; "" when there was none yet."""
+    if _cache is None:
+        return ""
+    gpus = _cache[1].gpus
+    if not gpus:
+        return "no GPU · small models only"
+    more = f" and {len(gpus) - 1} more" if len(gpus) > 1 else ""
+    return gpus[0].name + more
 
 
 def _ask_child() -> Hardware:

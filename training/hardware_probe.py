@@ -15,6 +15,7 @@ from pathlib import Path
 
 SMI_SECONDS = 10
 _QUERY = "name,memory.total,memory.free,driver_version"
+_CAPABILITY = "compute_cap"  # Drivers before 510 do not know it.
 
 
 def main(data_dir: str) -> dict:
@@ -77,6 +78,7 @@ def _gpus(errors: list[str]) -> dict:
         rows = _smi(f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits")
         gpus = [_gpu(row) for row in rows.splitlines() if row.strip()]
         driver = rows.splitlines()[0].rsplit(",", 1)[1].strip() if gpus else None
+        _add_capabilities(gpus)
         cuda = re.search(r"CUDA Version\s*:\s*([\d.]+)", _smi())
     except subprocess.TimeoutExpired:
         errors.append(f"nvidia-smi did not answer within {SMI_SECONDS} seconds.")
@@ -85,6 +87,17 @@ def _gpus(errors: list[str]) -> dict:
     else:
         return {"gpus": gpus, "driver": driver, "cuda": cuda.group(1) if cuda else None}
     return nothing
+
+
+def _add_capabilities(gpus: list[dict]) -> None:
+    """Give each card its compute capability, such as "8.9", where the driver tells it."""
+    try:
+        rows = _smi(f"--query-gpu={_CAPABILITY}", "--format=csv,noheader").splitlines()
+    except subprocess.CalledProcessError:
+        return
+    for gpu, row in zip(gpus, rows, strict=False):
+        if re.fullmatch(r"\d+\.\d+", row.strip()):
+            gpu["capability"] = row.strip()
 
 
 def _smi(*arguments: str) -> str:

@@ -6,10 +6,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from finetuneflow.lib.htmx import is_fragment_request, redirect_to, render_page
 from projects import access, wizard
+from projects.facts import Facts
 from projects.models import Job, Project
 from projects.selectors import log_lines
 from projects.web import page_of, posted, start, wizard_step
-from training import run_selectors, run_settings, services
+from training import advice, run_selectors, run_settings, services
 from training.models import Run
 from training.train_forms import TrainingForm
 
@@ -19,7 +20,8 @@ RUNS_SHOWN = 10
 @require_http_methods(["GET", "POST"])
 @wizard_step("train")
 def train(request, project: Project):
-    form = TrainingForm(posted(request), initial=_initial(request, project))
+    nav = wizard.nav(project, "train")
+    form = TrainingForm(posted(request), initial=_initial(request, project, nav.facts))
     if request.method == "POST" and form.is_valid():
         values = {"method": form.cleaned_data["method"]} | form.cleaned_data["overrides"]
         job = start(request, services.start_training, project=project, **values)
@@ -27,7 +29,6 @@ def train(request, project: Project):
     page = page_of(request, run_selectors.runs_of(project), size=RUNS_SHOWN)
     context = {"project": project, "page": page, "runs": run_selectors.compare(list(page))}
     if not is_fragment_request(request) or form.errors:
-        nav = wizard.nav(project, "train")
         active = run_selectors.active_run(nav.facts.active)
         plan = None if active else run_selectors.plan_of(project, form.shown)
         context |= {"nav": nav, "form": form, "active": active, "plan": plan}
@@ -37,11 +38,16 @@ def train(request, project: Project):
     )
 
 
-def _initial(request, project: Project) -> dict:
-    """Return the settings of the run that the address names; `ease` also applies its remedy."""
+def _initial(request, project: Project, facts: Facts) -> dict:
+    """Return the settings of the run that the address names; `ease` also applies its remedy.
+
+    Without one: what is recommended for this model, machine and data.
+    """
     number = request.GET.get("from", "")
     if not number.isdecimal():
-        return {}
+        is_training = any(job.kind == Job.Kind.TRAIN for job in facts.active)
+        is_asked = not is_fragment_request(request) and not is_training
+        return advice.training_defaults(project, facts) if is_asked else {}
     run = project.runs.select_related("job").filter(pk=number).first()
     return run_settings.again_values(run, remedy="ease" in request.GET) if run else {}
 

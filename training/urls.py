@@ -1,12 +1,12 @@
 from django.urls import path
 
-from training import export_views, model_views, train_views, views
+from training import export_views, hardware_views, model_views, train_views
 
 app_name = "training"
 urlpatterns = [
     path("projects/<int:project_id>/model/", model_views.model, name="model"),
     path("projects/<int:project_id>/model/search/", model_views.model_search, name="model_search"),
-    path("projects/<int:project_id>/hardware/", views.hardware, name="hardware"),
+    path("projects/<int:project_id>/hardware/", hardware_views.hardware, name="hardware"),
     path("projects/<int:project_id>/train/", train_views.train, name="train"),
     path("projects/<int:project_id>/export/", export_views.export, name="export"),
     path("runs/<int:run_id>/", train_views.run, name="run"),

@@ -10,6 +10,7 @@ from training import hardware
 GIB = 2**30
 TWO_CARDS = """#!/bin/sh
 case "$1" in
+  --query-gpu=compute_cap) printf '8.0\\n[N/A]\\n' ;;
   --query-gpu*) echo "NVIDIA A100-SXM4, 80GB, 81920, 80000, 550.54"
                 echo "NVIDIA L4, 23034, 22000, 550.54" ;;
   *) echo "| NVIDIA-SMI 550.54   Driver Version: 550.54   CUDA Version: 12.4  |" ;;
@@ -46,6 +47,16 @@ def test_every_card_is_listed_with_its_memory_in_bytes(smi):
     assert found.gpus[0].total_bytes == 80 * GIB
     assert found.gpus[1].free_bytes == 22000 * 2**20
     assert (found.driver, found.cuda) == ("550.54", "12.4")
+    assert [gpu.capability for gpu in found.gpus] == ["8.0", ""]
+    assert [gpu.has_bf16 for gpu in found.gpus] == [True, None]
+    assert hardware.summary() == "NVIDIA A100-SXM4, 80GB and 1 more"
+
+
+def test_an_older_driver_that_knows_no_capability_still_lists_its_cards(smi):
+    smi(TWO_CARDS.replace("printf '8.0\\n[N/A]\\n'", "exit 2"))
+    found = hardware.probe(refresh=True)
+    assert [gpu.capability for gpu in found.gpus] == ["", ""]
+    assert found.errors == ()
 
 
 def test_a_failing_nvidia_smi_is_a_sentence_and_not_an_exception(smi):

@@ -8,6 +8,7 @@ from projects.models import Job
 from training import hardware
 from training.models import Export, Run
 from training.services import exports_folder
+from training.tests.test_vram import LLAMA_2_70B, MISTRAL_7B
 
 HTMX = {"HX-Request": "true"}
 PAGES = ("training:model", "training:hardware", "training:train", "training:export")
@@ -83,8 +84,45 @@ def test_a_stranger_starts_and_saves_nothing(client, stranger, project, dataset,
     assert Job.objects.count() == jobs
 
 
-def test_the_hardware_page_shows_cards_and_what_could_not_be_found_out(ada, project):
+def test_the_hardware_page_shows_cards_and_what_could_not_be_found_out(
+    ada, project, settings, tmp_path
+):
+    settings.MODELS_DIR = tmp_path
     page = ada.get(address("hardware", project)).content.decode()
     assert "RTX 4090" in page
     assert "The driver is old." in page
     assert "not installed here" in page
+    assert "No recommendation yet." in page
+
+
+def test_the_hardware_page_recommends_and_draws_the_memory(
+    ada, project, monkeypatch, django_assert_max_num_queries
+):
+    card = hardware.Gpu(name="RTX 4090", total_bytes=24 * 2**30, free_bytes=23 * 2**30)
+    monkeypatch.setattr(
+        hardware, "probe", lambda refresh=False: hardware.Hardware(gpus=(card,), bitsandbytes="0.5")
+    )
+    project.base_model = "mistralai/Mistral-7B-v0.3"
+    project.model_info = MISTRAL_7B.to_json()
+    project.save()
+    project.runs.create(peak_bytes=5 * 10**9)
+    with django_assert_max_num_queries(10):
+        page = ada.get(address("hardware", project)).content.decode()
+    for text in ("LoRA fits.", " at once", "Base model 13.5", "measured 4.7", "RTX 4090"):
+        assert text in page, text
+    project.model_info = LLAMA_2_70B.to_json()
+    project.save()
+    page = ada.get(address("hardware", project)).content.decode()
+    assert "Not on this machine." in page
+    assert "Choose another model" in page
+
+
+def test_a_training_begins_with_what_is_recommended(ada, project, dataset, monkeypatch):
+    card = hardware.Gpu(name="RTX 4090", total_bytes=24 * 2**30, free_bytes=10 * 2**30)
+    found = hardware.Hardware(gpus=(card,), bitsandbytes="0.50.2")
+    monkeypatch.setattr(hardware, "probe", lambda refresh=False: found)
+    project.base_model = "mistralai/Mistral-7B-v0.3"
+    project.model_info = MISTRAL_7B.to_json()
+    project.save()
+    form = ada.get(address("train", project)).context["form"]
+    assert form["method"].value() == "qlora"
