@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from projects.facts import Facts
 from projects.models import Project
 from training import hardware, model_selectors
-from training.engine.config import EngineConfig
 from training.model_info import ModelInfo
 from training.models import Run
 from training.recommender import Recommendation, recommend
@@ -16,7 +15,7 @@ PARTS = {
     "optimiser": ("Optimiser", "c5"),
     "activations": ("Activations", "c3"),
     "logits": ("Logits", "c4"),
-    "reserve": ("Reserve", "c2"),
+    "reserve": ("Reserve", "spare"),
 }
 BAR_WIDTH = 1000
 
@@ -66,8 +65,7 @@ def training_defaults(project: Project, facts: Facts) -> dict:
         "method": plan.method,
         "micro_batch": plan.micro_batch,
         "gradient_accumulation": plan.gradient_accumulation,
-        # A lower limit would save nothing: rows are padded to the longest of their batch.
-        "max_length": max(plan.max_length, EngineConfig.max_length),
+        "max_length": plan.max_length,
     }
 
 

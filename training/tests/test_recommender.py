@@ -71,7 +71,13 @@ def test_values_are_computed_twice_only_when_memory_needs_it():
 
 @pytest.mark.parametrize(
     ("longest", "context", "length"),
-    [(10, 8192, 256), (300, 8192, 512), (1000, 8192, 2048), (1900, 2048, 2048), (2000, 2048, 4096)],
+    [
+        (10, 8192, 2048),
+        (1000, 1024, 2048),
+        (1900, 8192, 2048),
+        (2000, 8192, 4096),
+        (900, 1024, 1024),
+    ],
 )
 def test_the_longest_example_fits_with_its_template(longest, context, length):
     assert length_for(longest, context) == length
