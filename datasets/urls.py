@@ -1,6 +1,6 @@
 from django.urls import path
 
-from datasets import data_views, preview_views, review_views
+from datasets import data_views, import_views, preview_views, review_views
 
 app_name = "datasets"
 urlpatterns = [
@@ -10,6 +10,12 @@ urlpatterns = [
     path("files/<int:file_id>/delete/", data_views.delete_file, name="delete_file"),
     path("files/<int:file_id>/encoding/", data_views.choose_encoding, name="encoding"),
     path("files/<int:file_id>/text/", data_views.text, name="text"),
+    path(
+        "projects/<int:project_id>/data/import/", import_views.import_dataset, name="import_dataset"
+    ),
+    path("datasets/<int:dataset_id>/", import_views.dataset, name="dataset"),
+    path("datasets/<int:dataset_id>/errors/", import_views.import_errors, name="import_errors"),
+    path("datasets/<int:dataset_id>/delete/", import_views.delete_dataset, name="delete_dataset"),
     path("projects/<int:project_id>/preview/", preview_views.preview, name="preview"),
     path("projects/<int:project_id>/preview/models/", preview_views.models, name="models"),
     path("replies/<int:request_id>/", preview_views.reply, name="reply"),

@@ -38,15 +38,22 @@ HEARTBEAT_SECONDS = 10
 MAX_ATTEMPTS = 3
 ERROR_TEXT_LIMIT = 4000
 Status = Job.Status
-# Chunks are not cut anew while examples are made from them.
+# Chunks are not cut anew while examples are made from them; one job at a time splits the dataset.
 NOT_BESIDE = {
     Job.Kind.DOCUMENTS: (Job.Kind.PREVIEW, Job.Kind.GENERATE),
     Job.Kind.PREVIEW: (Job.Kind.DOCUMENTS,),
-    Job.Kind.GENERATE: (Job.Kind.DOCUMENTS,),
+    Job.Kind.GENERATE: (Job.Kind.DOCUMENTS, Job.Kind.IMPORT),
+    Job.Kind.IMPORT: (Job.Kind.GENERATE,),
 }
 
 # A training needs a run of its own, an export its archive: they begin on their pages.
-REPEATABLE = (Job.Kind.DOCUMENTS, Job.Kind.PREVIEW, Job.Kind.GENERATE, Job.Kind.VERIFY)
+REPEATABLE = (
+    Job.Kind.DOCUMENTS,
+    Job.Kind.IMPORT,
+    Job.Kind.PREVIEW,
+    Job.Kind.GENERATE,
+    Job.Kind.VERIFY,
+)
 
 
 class JobAlreadyActive(Exception):

@@ -21,6 +21,7 @@ DOCUMENT_EXTENSIONS = {".pdf", ".docx", ".txt", ".md"}
 DATASET_EXTENSIONS = {".jsonl", ".json", ".csv"}
 LEFTOVER_SECONDS = 3600
 UNOWNED = ".unowned"  # In a folder whose project is being deleted, or not yet written.
+READING = (Job.Kind.DOCUMENTS, Job.Kind.IMPORT, Job.Kind.PREVIEW, Job.Kind.GENERATE)
 CHUNK_FIELDS = {"chunk_size", "chunk_overlap"}
 
 
@@ -184,6 +185,6 @@ def delete_file(*, file: SourceFile) -> None:
     path = raw_path(file)
     with transaction.atomic():
         lock(file.project)
-        jobs.refuse_while(file.project, (Job.Kind.DOCUMENTS, Job.Kind.PREVIEW, Job.Kind.GENERATE))
+        jobs.refuse_while(file.project, READING)
         file.delete()
     path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ GROUPS = {
     "start": (
         "datasets:read",
         "datasets:generate",
+        "datasets:dataset",
         "training:train",
         "training:build_export",
         "training:verify",

@@ -1,0 +1,150 @@
+"""Importing a ready dataset as a job: every row is counted, none twice, also after a kill."""
+
+import json
+
+import pytest
+
+from datasets import importing
+from datasets.import_formats import COLUMNS, Mapping
+from datasets.models import Example
+from projects import jobs, services
+from projects.models import Job, SourceFile
+
+pytestmark = pytest.mark.django_db
+FLAT = Mapping(COLUMNS, "question", "", "answer")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings, tmp_path):
+    settings.PROJECTS_DIR = tmp_path
+
+
+def add(project, rows, name="data.jsonl") -> SourceFile:
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    content = "\n".join(lines).encode()
+    return services.add_file(project=project, name=name, pieces=[content], kind="dataset")
+
+
+def pairs(count: int, start: int = 0) -> list[dict]:
+    return [{"question": f"Q{n}?", "answer": f"Answer {n}."} for n in range(start, start + count)]
+
+
+def run(file: SourceFile, mapping: Mapping = FLAT) -> Job:
+    job = importing.start_import(file=file, mapping=mapping)
+    with jobs.running(job.pk) as running:
+        running.outcome = importing.import_dataset(job=running, reporter=jobs.Reporter(running))
+    job.refresh_from_db()
+    file.refresh_from_db()
+    return job
+
+
+def test_rows_become_examples_of_both_sides_with_where_they_came_from(project):
+    file = add(project, pairs(40))
+    job = run(file)
+    assert (job.status, job.result["added"]) == ("succeeded", 40)
+    examples = Example.objects.filter(project=project)
+    assert set(examples.values_list("split", flat=True)) == {"train", "eval"}
+    third = examples.get(source_line=3)
+    assert (third.prompt, third.completion, third.source_file) == ("Q2?", "Answer 2.", file)
+    assert third.token_count > 0
+    assert third.review == "pending"
+    assert file.state == "extracted"
+    folder = services.project_folder(project) / "datasets"
+    written = [(folder / f"{split}.jsonl").read_text() for split in ("train", "eval")]
+    assert sum(text.count("\n") for text in written) == 40
+
+
+def test_refused_rows_are_counted_with_reasons_and_listed_with_lines(project):
+    file = add(project, [*pairs(3), "{broken", {"question": "", "answer": "A"}, *pairs(2)])
+    job = run(file)
+    result = job.result
+    assert job.status == "completed_with_errors"
+    counts = [result[name] for name in ("read", "added", "there_already", "rejected")]
+    assert counts == [7, 3, 2, 2]
+    assert result["read"] == sum(counts[1:])
+    listed = importing.errors_path(file).read_text().splitlines()
+    assert [line.split(",")[0] for line in listed] == ["line", "4", "5"]
+
+
+def test_importing_again_adds_nothing_twice(project):
+    file = add(project, pairs(10))
+    run(file)
+    Example.objects.filter(source_line=4).update(review="approved")
+    job = run(file)
+    assert (job.result["added"], Example.objects.count()) == (10, 10)
+    assert Example.objects.get(source_line=4).review == "approved"
+
+
+def test_an_import_that_died_half_way_goes_on(project, monkeypatch):
+    monkeypatch.setattr(importing, "BATCH", 10)
+    file, add_batch, batches = add(project, pairs(35)), importing._add, []
+
+    def die_in_the_third(*arguments):
+        batches.append(1)
+        if len(batches) == 3:
+            raise SystemExit
+        add_batch(*arguments)
+
+    monkeypatch.setattr(importing, "_add", die_in_the_third)
+    with pytest.raises(SystemExit):
+        run(file)
+    assert Example.objects.count() == 20
+    monkeypatch.setattr(importing, "_add", add_batch)
+    job = Job.objects.get()
+    assert job.status == "queued"
+    with jobs.running(job.pk) as running:
+        running.outcome = importing.import_dataset(job=running, reporter=jobs.Reporter(running))
+    job.refresh_from_db()
+    assert (job.result["added"], Example.objects.count()) == (35, 35)
+
+
+def test_examples_of_another_file_are_there_already(project):
+    run(add(project, pairs(5)))
+    job = run(add(project, pairs(8), name="more.jsonl"))
+    assert (job.result["added"], job.result["there_already"]) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "text"),
+    [
+        (["{broken"], "no_rows", "not JSON"),
+        ([{"question": "", "answer": ""}], "no_rows", "the prompt is empty"),
+    ],
+)
+def test_a_file_without_examples_fails_with_the_reason(rows, code, text, project):
+    file = add(project, rows)
+    job = run(file)
+    assert (job.status, job.error_code) == ("failed", code)
+    assert text in job.error_text
+    assert (file.state, file.error_text) == ("failed", job.error_text)
+
+
+def test_a_deleted_file_is_a_clear_failure_and_its_examples_stay(project):
+    file = add(project, pairs(5))
+    run(file)
+    job = importing.start_import(file=file, mapping=FLAT)
+    with pytest.raises(jobs.JobAlreadyActive):
+        importing.delete_file(file=file)
+    jobs.request_cancel(job)
+    importing.delete_file(file=file)
+    assert Example.objects.filter(source_file=None).count() == 5
+
+
+def test_no_import_beside_a_generation(project):
+    Job.objects.create(project=project, kind=Job.Kind.GENERATE, status="running")
+    with pytest.raises(jobs.JobAlreadyActive):
+        importing.start_import(file=add(project, pairs(1)), mapping=FLAT)
+
+
+def test_a_look_reads_the_first_rows_only(project):
+    file = add(project, [*pairs(150), "{broken", *pairs(500, start=150)])
+    look = importing.look_at(file)
+    assert (look.mapping, look.seen, look.good) == (FLAT, 200, 199)
+    assert len(look.examples) == 10
+    assert [line for line, _ in look.errors] == [151]
+
+
+def test_a_look_at_strange_columns_asks_for_them(project):
+    look = importing.look_at(add(project, [{"frage": "Q?", "antwort": "A"}]))
+    assert (look.mapping, look.columns) == (None, ["frage", "antwort"])
+    assert look.problem == ""
