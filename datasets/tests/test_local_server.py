@@ -31,13 +31,16 @@ def bundled(project, settings, tmp_path):
 
 
 def servers() -> list[psutil.Process]:
-    """Return the model servers of this test's models folder that are alive."""
+    """Return the living model servers that this test's processes started, not those of others."""
     found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        words = process.info["cmdline"] or []
-        if "serve" in words and str(local_server.folder()) in words:
-            found.append(process)
-    return [process for process in found if process.info["status"] != psutil.STATUS_ZOMBIE]
+    for process in psutil.process_iter():
+        try:
+            is_ours = process.environ().get("FTF_DATA_DIR") == os.environ["FTF_DATA_DIR"]
+            if is_ours and "serve" in process.cmdline() and is_alive(process.pid):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
 
 
 @pytest.mark.django_db
