@@ -69,7 +69,7 @@ def _say(request, added: list[str], refused: list[str]) -> None:
     for text in refused:
         messages.error(request, text)
     if added:
-        messages.success(request, f"{wizard.count(len(added), 'file')} added. Now read the text.")
+        messages.success(request, f"{wizard.count(len(added), 'file')} added. Now read them.")
 
 
 @require_POST

@@ -135,6 +135,11 @@ def _check_extension(name: str, kind: str) -> None:
     extension = Path(name).suffix.lower()
     if extension == ".doc":
         raise FileRejected(f"{name} is an old Word file. Save it as .docx and add it again.")
+    if extension in DATASET_EXTENSIONS - allowed:
+        raise FileRejected(
+            f"{name} looks like a ready dataset, not a document. "
+            "Add it with Import examples, further down on the Data page."
+        )
     if extension not in allowed:
         raise FileRejected(
             f"{name}: files of type {extension or '(none)'} cannot be read. "

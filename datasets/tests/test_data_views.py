@@ -141,6 +141,18 @@ class TestAdding:
         settings.PROJECT_QUOTA_BYTES = 2**20
         assert "are full: delete files first" in page_of(ada, project)
 
+    def test_the_room_that_is_left_comes_with_the_list(self, ada, project):
+        url = address("data", project)
+        whole, fragment = ada.get(url), ada.get(url, headers=HTMX)
+        assert whole.content.decode().count('id="upload-limits"') == 1
+        assert "hx-swap-oob" not in whole.content.decode()
+        assert fragment.content.decode().count('hx-swap-oob="true"') == 1
+
+    def test_a_ready_dataset_is_sent_to_its_own_page(self, ada, project):
+        answer = upload(ada, project, ("pairs.jsonl", b"{}"), headers=JSON)
+        assert answer.status_code == 422
+        assert "Import examples" in answer.json()["refused"][0]
+
     def test_the_samples_are_added_once(self, ada, project):
         assert "Try it with the sample documents" in page_of(ada, project)
         page = ada.post(address("add_samples", project), follow=True).content.decode()

@@ -88,7 +88,7 @@ class TestAddFile:
 
     @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
     def test_datasets_are_taken_as_their_own_kind_only(self, project, name):
-        with pytest.raises(services.FileRejected, match="cannot be read"):
+        with pytest.raises(services.FileRejected, match="looks like a ready dataset"):
             add(project, name)
         assert add(project, name, kind=DATASET).kind == DATASET
 

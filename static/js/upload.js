@@ -68,7 +68,8 @@
 
   function send(item) {
     running += 1;
-    const limit = Number(form.dataset.fileBytes);
+    // Looked up each time: the list comes anew with the room that is left.
+    const limit = Number(document.getElementById("upload-limits").dataset.fileBytes);
     if (item.file.size > limit) {
       const size = (item.file.size / 2 ** 20).toFixed(1);
       return end(item, `${item.file.name} has ${size} MB. At most ${form.dataset.fileLimit} are taken, and no more than the project has room for. Split it.`);
