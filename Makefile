@@ -8,6 +8,7 @@ MODEL := $(FTF_MODELS_DIR)/SmolLM2-135M-Instruct/ftf_model.json
 WITH_ENV := $(if $(wildcard .env),.venv/bin/honcho run)
 
 FAST := not model and not browser and not processes
+BROWSER := browser and not model and not processes
 
 .PHONY: demo run test test-fast test-database test-setup lint format bench model chromium clean
 
@@ -21,7 +22,8 @@ run: .venv/.installed                   ## web, workers and reconciler on 127.0.
 
 test: test-setup                        ## every test
 	$(PY) -m pytest -q -n auto -m "$(FAST)"
-	$(PY) -m pytest -m "not ($(FAST))"
+	$(PY) -m pytest -q -n auto -m "$(BROWSER)"
+	$(PY) -m pytest -m "model or processes"
 
 test-fast: .venv/.installed-dev         ## no model, no browser, no processes that are killed
 	$(PY) -m pytest -q -n auto -m "$(FAST)"
