@@ -146,7 +146,8 @@ class Example(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            models.Index(fields=["project", "split", "review"]),
+            # Covers the counts and the sums of tokens by side and state.
+            models.Index(fields=["project", "split", "review", "token_count"]),
             models.Index(fields=["project", "token_count"]),
         ]
         constraints = [
