@@ -2,30 +2,15 @@
 
 from collections import Counter
 
-from django.db.models import Count, Q
+from django.db.models import Count
 
-from datasets.models import Example, GenerationRequest
+from datasets.models import GenerationRequest
 from projects.models import Job, Project, SourceFile
 
 
 def files_of(project: Project):
     """Return the project's files with the number of their `passages`."""
     return SourceFile.objects.filter(project=project).annotate(passages=Count("chunks"))
-
-
-def list_examples(
-    project: Project, *, split: str = "", review: str = "", q: str = "", file: int | None = None
-):
-    """Return the dataset's examples that fit all filters; `preview` ones only when asked for."""
-    examples = Example.objects.filter(project=project)
-    examples = examples.filter(split=split) if split else examples.exclude(split="preview")
-    if review:
-        examples = examples.filter(review=review)
-    if file:
-        examples = examples.filter(chunk__file=file)
-    for word in q.split():
-        examples = examples.filter(Q(prompt__icontains=word) | Q(completion__icontains=word))
-    return examples.select_related("chunk__file").defer("chunk__text", "context")
 
 
 def refused(project: Project, *, limit: int = 200) -> dict:
