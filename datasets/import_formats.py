@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import chardet
@@ -16,6 +17,7 @@ MAX_JSON_BYTES = 50 * 1024 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_CHARACTERS = 200_000
 SAMPLE_BYTES = 64 * 1024
+DELIMITERS, LOOKED_AT = (",", ";", "\t", "|"), 100
 COLUMNS = "columns"
 TITLES = {
     "messages": "messages (OpenAI)",
@@ -148,7 +150,8 @@ def _read_csv(path: Path) -> Iterator[Row]:
     encoding = _encoding_of(sample)
     with path.open(encoding=encoding, errors="replace", newline="") as file:
         csv.field_size_limit(MAX_LINE_BYTES)
-        reader = csv.reader(file, _dialect(sample.decode(encoding, "replace")), strict=False)
+        delimiter = _delimiter(sample.decode(encoding, "replace"))
+        reader = csv.reader(file, delimiter=delimiter)
         try:
             names = [name.strip() for name in next(reader, [])]
             if len(set(names)) != len(names) or not any(names):
@@ -182,15 +185,24 @@ def _encoding_of(sample: bytes) -> str:
         return chardet.detect(sample)["encoding"] or "cp1252"
 
 
-def _dialect(sample: str):
-    """Return the dialect; what the sniffer cannot tell is taken as the one of spreadsheets."""
+def _delimiter(sample: str) -> str:
+    """Return what separates the cells: with it most rows have as many cells as the first.
+
+    csv.Sniffer guesses quotes as well and takes an apostrophe in a text for one.
+    """
+    return max(DELIMITERS, key=lambda delimiter: _fit(sample, delimiter))
+
+
+def _fit(sample: str, delimiter: str) -> tuple[float, int]:
+    """Return (share of rows as wide as the first, that width); one column fits nothing."""
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     try:
-        found = csv.Sniffer().sniff(sample, delimiters=",;\t|")
+        widths = [len(row) for row in islice(reader, LOOKED_AT) if row]
     except csv.Error:
-        return csv.excel
-    found.doublequote = True
-    first = next(csv.reader(io.StringIO(sample), found), [])
-    return found if len(first) > 1 else csv.excel
+        return 0, 0
+    if not widths or widths[0] < 2:
+        return 0, 0
+    return widths.count(widths[0]) / len(widths), widths[0]
 
 
 def recognise(rows: list[dict]) -> Mapping | None:
