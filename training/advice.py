@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from projects.facts import Facts
 from projects.models import Project
 from training import hardware, model_selectors
+from training.engine.config import EngineConfig
 from training.model_info import ModelInfo
 from training.models import Run
-from training.recommender import Recommendation, recommend
+from training.recommender import TEMPLATE_TOKENS, Recommendation, recommend
+from training.vram import estimate
 
 PARTS = {
     "weights": ("Base model", "c1"),
@@ -33,9 +35,32 @@ class Segment:
 
 def dataset_stats(project: Project, facts: Facts) -> dict:
     """Return {"examples", "longest"}: what a training would use, and its longest row in tokens."""
+    return {"examples": facts.splits["train"], "longest": longest_of(project)}
+
+
+def longest_of(project: Project) -> int:
+    """Return the tokens of the longest example that would be trained or measured."""
     kept = project.examples.filter(split__in=("train", "eval"))
-    longest = kept.order_by("-token_count").values_list("token_count", flat=True).first()
-    return {"examples": facts.splits["train"], "longest": longest or 0}
+    kept = kept.exclude(review__in=("rejected", "deleted"))
+    return kept.order_by("-token_count").values_list("token_count", flat=True).first() or 0
+
+
+def estimate_for(project: Project, config: EngineConfig) -> int | None:
+    """Return the bytes that a run with these settings is estimated to need on this machine."""
+    model = model_of(project)
+    if model is None:
+        return None
+    on_gpu, recompute = bool(hardware.probe().gpus), config.gradient_checkpointing
+    return estimate(
+        model,
+        method=config.method,
+        seq_len=min(config.max_length, longest_of(project) + TEMPLATE_TOKENS),
+        micro_batch=config.micro_batch,
+        lora_rank=config.lora_rank,
+        target_modules=config.target_modules,
+        gradient_checkpointing=on_gpu if recompute is None else recompute,
+        device="cuda" if on_gpu else "cpu",
+    ).total_bytes
 
 
 def model_of(project: Project) -> ModelInfo | None:
@@ -61,7 +86,9 @@ def training_defaults(project: Project, facts: Facts) -> dict:
     if found is None or found.plan is None:
         return {}
     plan = found.plan
-    return {
+    # On a processor the engine keeps all values unless it is told to compute some twice.
+    values = {"gradient_checkpointing": True} if plan.gradient_checkpointing else {}
+    return values | {
         "method": plan.method,
         "micro_batch": plan.micro_batch,
         "gradient_accumulation": plan.gradient_accumulation,

@@ -18,7 +18,7 @@ from datasets import exporting
 from finetuneflow.lib import clean, storage
 from projects import jobs
 from projects.models import Job, JobEvent
-from training import hub, live, services, sources
+from training import advice, hub, live, services, sources
 from training.engine.config import FINISH_FILE, EngineConfig
 from training.engine_process import (
     EngineFailed,
@@ -76,7 +76,8 @@ def prepare_folder(run: Run, folder: Path, *, method: str, overrides: dict) -> N
     stats[sources.KEY] = sources.describe(run.project)
     run.config, run.dataset_stats = config.to_json(), stats
     run.dataset_hash = str(stats.get("sha256", ""))
-    run.save(update_fields=["config", "dataset_stats", "dataset_hash"])
+    run.estimate_bytes = advice.estimate_for(run.project, config)
+    run.save(update_fields=["config", "dataset_stats", "dataset_hash", "estimate_bytes"])
     storage.write_text(folder / "config.json", json.dumps(run.config, indent=2) + "\n")
 
 
