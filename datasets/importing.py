@@ -5,24 +5,30 @@ Streaming, and safe to run again after a kill: a row that is there already is no
 
 import csv
 import io
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from datasets import exporting, splitting
-from datasets.generation import store, texts
-from datasets.import_formats import BadFile, BadRow, Mapping, Row, read_rows, recognise, to_example
+from datasets.generation import store
+from datasets.import_formats import BadRow, Mapping, recognise, to_example
+from datasets.import_rows import BadFile, Row, encoding_of, place_of, read_rows
 from datasets.models import Example
 from finetuneflow.lib import storage
 from projects import jobs, services
 from projects.models import Job, Project, SourceFile
 from projects.services import raw_path
 
+logger = logging.getLogger(__name__)
+
 BATCH = 500
-LOOK_ROWS = 200
+LOOK_ROWS, LOOK_BYTES, LOOK_COLUMNS = 200, 1024 * 1024, 100
 ROWS_SHOWN = 10
 ERRORS_SHOWN = 50
+GONE = "The file is no longer on the disk. Delete it here and add it again."
 COUNT_FIELDS = ("read", "added", "there_already", "rejected")
 
 
@@ -32,28 +38,44 @@ class Look:
 
     mapping: Mapping | None = None
     columns: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    place: str = "Line"
+    encoding: str = ""
     examples: list[dict] = field(default_factory=list)
     errors: list[tuple[int, str]] = field(default_factory=list)
     good: int = 0
+    bad: int = 0
     seen: int = 0
     problem: str = ""
 
 
 def look_at(file: SourceFile, mapping: Mapping | None = None) -> Look:
-    """Read the first LOOK_ROWS rows; `mapping` overrides what is recognised. Never raises."""
-    look = Look(mapping=mapping)
+    """Read LOOK_ROWS rows or LOOK_BYTES of the beginning; `mapping` overrides what is recognised.
+
+    Never raises.
+    """
+    look, path, name = Look(mapping=mapping), raw_path(file), file.original_name
     try:
-        rows = _first(read_rows(raw_path(file), file.original_name))
+        look.place, look.encoding = place_of(name), encoding_of(path, name)
+        rows = _first(read_rows(path, name, limit_bytes=LOOK_BYTES))
     except (BadFile, OSError) as error:
-        look.problem = str(error) if isinstance(error, BadFile) else "The file is gone."
+        look.problem = str(error) if isinstance(error, BadFile) else GONE
         return look
     readable = [row.values for row in rows if row.values]
-    look.columns = list(dict.fromkeys(str(name) for values in readable for name in values))
+    columns = dict.fromkeys(name for values in readable for name in values)
+    look.columns = list(columns)[:LOOK_COLUMNS]
     look.mapping = mapping or recognise(readable)
     look.seen = len(rows)
     if not rows:
         look.problem = "The file has no rows. Add one with at least a few examples."
-    for row in rows if look.mapping else []:
+    if look.mapping:
+        look.unused = look.mapping.unused(look.columns)
+        _judge(rows, look)
+    return look
+
+
+def _judge(rows: list[Row], look: Look) -> None:
+    for row in rows:
         try:
             prompt, context, completion = _example(row, look.mapping)
         except BadRow as error:
@@ -62,13 +84,13 @@ def look_at(file: SourceFile, mapping: Mapping | None = None) -> Look:
             look.good += 1
             shown = {"line": row.line, "prompt": prompt, "context": context}
             look.examples.append(shown | {"completion": completion})
+    look.bad = len(look.errors)
     look.examples = look.examples[:ROWS_SHOWN]
     look.errors = look.errors[:ERRORS_SHOWN]
-    return look
 
 
 def _first(rows: Iterator[Row]) -> list[Row]:
-    return [row for _, row in zip(range(LOOK_ROWS), rows, strict=False)]
+    return list(islice(rows, LOOK_ROWS))
 
 
 def _example(row: Row, mapping: Mapping) -> tuple[str, str, str]:
@@ -96,34 +118,68 @@ def import_dataset(*, job: Job, reporter: jobs.Reporter) -> jobs.Outcome:
     if file is None:
         raise jobs.JobFailed("no_file", "The file was deleted. Add it again, then import it.")
     mapping = Mapping(**job.params["mapping"])
+    counts, reasons = Counter(dict.fromkeys(COUNT_FIELDS, 0)), Counter()
     try:
-        counts, reasons = _add_rows(file, mapping, reporter)
-    except BadFile as error:
-        _keep(file, SourceFile.State.FAILED, {}, str(error))
-        raise jobs.JobFailed("bad_file", str(error)) from error
+        total = _count_rows(file, reporter)
+        _add_rows(file, mapping, reporter, total, counts, reasons)
+    except (BadFile, FileNotFoundError) as error:
+        text = str(error) if isinstance(error, BadFile) else GONE
+        _keep(file, SourceFile.State.FAILED, {}, text)
+        raise jobs.JobFailed("bad_file", text) from error
+    except jobs.JobCancelled:
+        _keep_unfinished(file, counts, reasons, mapping)
+        raise
     if not counts["added"] and not counts["there_already"]:
         text = _nothing(reasons)
         _keep(file, SourceFile.State.FAILED, _report(counts, reasons, mapping), text)
         raise jobs.JobFailed("no_rows", text)
-    reporter(counts["read"], counts["read"], "Splitting into training and evaluation")
+    reporter(total, total, "Splitting into training and evaluation")
     split = splitting.split_examples(file.project)
     exporting.write_dataset(file.project, job=job)
     _keep(file, SourceFile.State.EXTRACTED, _report(counts, reasons, mapping))
     return _outcome(counts, reasons, split)
 
 
+def _count_rows(file: SourceFile, reporter: jobs.Reporter) -> int:
+    """Read the whole file before the first row is added: one that breaks off adds nothing."""
+    total = 0
+    for _ in read_rows(raw_path(file), file.original_name):
+        total += 1
+        reporter(0, 0, f"Counting rows: {total:,}")
+    return total
+
+
+def _keep_unfinished(file: SourceFile, counts: Counter, reasons: Counter, mapping: Mapping) -> None:
+    """What a cancelled import added stays and takes part; a full disk must not hide the end."""
+    if not counts["added"]:
+        return
+    report = _report(counts, reasons, mapping) | {"stopped": True}
+    _keep(file, SourceFile.State.UPLOADED, report)
+    try:
+        splitting.split_examples(file.project)
+        exporting.write_dataset(file.project)
+    except OSError:
+        logger.exception("the examples of a cancelled import could not be written")
+
+
 def _add_rows(
-    file: SourceFile, mapping: Mapping, reporter: jobs.Reporter
-) -> tuple[Counter, Counter]:
+    file: SourceFile,
+    mapping: Mapping,
+    reporter: jobs.Reporter,
+    total: int,
+    counts: Counter,
+    reasons: Counter,
+) -> None:
     """Add the rows in batches; the refused ones go to the errors file as they come."""
-    counts, reasons = Counter(dict.fromkeys(COUNT_FIELDS, 0)), Counter()
     counter, batch = store.token_counter(file.project), []
+    for leftover in errors_path(file).parent.glob(f"{errors_path(file).name}.*.tmp"):
+        leftover.unlink(missing_ok=True)  # Of an import whose process was killed.
     with storage.atomic_writer(errors_path(file)) as errors:
-        errors.write(_line("line", "reason"))
+        errors.write(_line(place_of(file.original_name).lower(), "reason"))
         for row in read_rows(raw_path(file), file.original_name):
             counts["read"] += 1
             try:
-                batch.append((row.line, *map(texts.clean, _example(row, mapping))))
+                batch.append((row.line, *_example(row, mapping)))
             except BadRow as error:
                 counts["rejected"] += 1
                 reasons[str(error)] += 1
@@ -131,15 +187,14 @@ def _add_rows(
             if len(batch) == BATCH:
                 _add(file, batch, counter, counts)
                 batch.clear()
-            reporter(counts["read"], 0, f"Row {counts['read']:,}")
+            reporter(counts["read"], total, "Adding the rows")
         _add(file, batch, counter, counts)
-    return counts, reasons
 
 
 def _line(*cells) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerow(cells)
-    return text.getvalue().encode("utf-8")
+    return text.getvalue().encode("utf-8", "replace")
 
 
 def _add(file: SourceFile, batch: list[tuple], counter, counts: Counter) -> None:
@@ -152,9 +207,9 @@ def _add(file: SourceFile, batch: list[tuple], counter, counts: Counter) -> None
             continue
         new[mark] = Example(
             project=file.project,
-            prompt=prompt.strip(),
-            context=context.strip(),
-            completion=completion.strip(),
+            prompt=prompt,
+            context=context,
+            completion=completion,
             token_count=store.count_tokens(counter, prompt, context, completion),
             fingerprint=mark,
             source_file=file,

@@ -46,7 +46,7 @@ def test_an_upload_opens_with_its_first_rows(ada, project):
     file = SourceFile.objects.get()
     assert (file.kind, response.url) == ("dataset", reverse("datasets:dataset", args=[file.pk]))
     page = ada.get(response.url).content.decode()
-    assert "Of the first 2 rows 1 would be examples" in page
+    assert "Of the first 2 rows 1 would be an example, 1 would be refused" in page
     assert "On &lt;b&gt;Monday" in page
     assert "Line 3: the completion is empty" in page
 
@@ -138,3 +138,26 @@ def test_a_dataset_is_no_document(ada, project):
     assert file.original_name not in page
     assert json.dumps(file.original_name)[1:-1] not in page
     assert reverse("datasets:import_dataset", args=[project.pk]) in page
+
+
+def test_rows_that_no_page_could_show_are_named_and_the_page_stands(ada, project):
+    rows = ['{"question": "\\ud800", "answer": "A"}', '{"\\ud800": 1}', *pairs(1)]
+    page = ada.get(reverse("datasets:dataset", args=[add(project, rows).pk])).content.decode()
+    assert "Line 1: half a character" in page
+    assert "Line 2: a name with a character" in page
+
+
+def test_the_page_says_which_columns_and_which_encoding_it_reads(ada, project):
+    text = "id;question;answer\n" + "1;Où est le café?;Près de l'église à Orléans\n" * 20
+    response = upload(ada, project, "faq.csv", text.encode("cp1252"))
+    page = ada.get(response.url).content.decode()
+    assert "questions and answers" in page
+    assert "Not used: id." in page
+    assert "Près de l&#x27;église" in page
+    assert "If accents look wrong" in page
+
+
+def test_items_of_a_json_list_are_called_items(ada, project):
+    file = add(project, ['[{"question": "", "answer": "A"}]'], name="a.json")
+    page = ada.get(reverse("datasets:dataset", args=[file.pk])).content.decode()
+    assert "Item 1: the prompt is empty" in page

@@ -1,6 +1,8 @@
 """Importing a ready dataset as a job: every row is counted, none twice, also after a kill."""
 
 import json
+import tracemalloc
+from collections import Counter
 
 import pytest
 
@@ -148,3 +150,75 @@ def test_a_look_at_strange_columns_asks_for_them(project):
     look = importing.look_at(add(project, [{"frage": "Q?", "antwort": "A"}]))
     assert (look.mapping, look.columns) == (None, ["frage", "antwort"])
     assert look.problem == ""
+
+
+def test_a_file_that_breaks_off_adds_nothing(project):
+    content = json.dumps(pairs(700))[:-20]
+    job = run(add(project, [content], name="cut.json"))
+    assert (job.status, job.error_code) == ("failed", "bad_file")
+    assert not Example.objects.exists()
+
+
+def test_a_file_that_is_gone_from_the_disk_is_a_clear_failure(project):
+    file = add(project, pairs(1))
+    services.raw_path(file).unlink()
+    job = run(file)
+    assert (job.status, job.error_code) == ("failed", "bad_file")
+    assert "add it again" in file.error_text
+
+
+def test_what_a_cancelled_import_added_takes_part(project, monkeypatch):
+    monkeypatch.setattr(importing, "BATCH", 10)
+    file, add_batch = add(project, pairs(35)), importing._add
+
+    def cancelled_after_the_first(*arguments):
+        add_batch(*arguments)
+        jobs.request_cancel(Job.objects.get())
+        monkeypatch.setattr(jobs.Reporter, "__call__", lambda self, *_: self.flush())
+
+    monkeypatch.setattr(importing, "_add", cancelled_after_the_first)
+    job = run(file)
+    assert (job.status, file.state, file.report["stopped"]) == ("cancelled", "uploaded", True)
+    assert file.report["import"]["added"] == 10
+    assert set(Example.objects.values_list("split", flat=True)) == {"train", "eval"}
+    monkeypatch.setattr(importing, "_add", add_batch)
+    job = run(file)
+    assert (job.result["added"], Example.objects.count()) == (35, 35)
+
+
+def test_the_whole_is_counted_first_so_that_progress_is_real(project):
+    job = run(add(project, [*pairs(30), "{broken"]))
+    assert (job.done, job.total) == (31, 31)
+
+
+def test_a_leftover_of_a_killed_import_is_deleted(project):
+    file = add(project, pairs(3))
+    path = importing.errors_path(file)
+    path.parent.mkdir(parents=True)
+    leftover = path.with_name(f"{path.name}.0a0a.tmp")
+    leftover.write_text("line,reason")
+    run(file)
+    assert path.exists() and not leftover.exists()
+
+
+def test_adding_many_rows_takes_the_memory_of_a_batch(project):
+    """The split and the files come later and are as they are for generated examples."""
+    file, counts = add(project, pairs(6_000)), Counter()
+    arguments = (file, FLAT, lambda *_: None, 6_000, counts, Counter())
+    importing._add_rows(*arguments)
+    tracemalloc.start()
+    try:
+        importing._add_rows(*arguments)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert counts["added"] == 12_000
+    assert peak < 6 * 2**20
+
+
+def test_a_look_never_reads_far_into_a_file(project, tmp_path):
+    row = {"question": "Q", "answer": "A" * 150_000}
+    look = importing.look_at(add(project, [row | {"question": f"Q{n}"} for n in range(100)]))
+    assert 5 < look.seen < 10
+    content = "[" + ",".join([json.dumps(row)] * 100) + "]"
+    assert 5 < importing.look_at(add(project, [content], name="a.json")).seen < 10
