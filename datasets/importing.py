@@ -29,6 +29,10 @@ LOOK_ROWS, LOOK_BYTES, LOOK_COLUMNS = 200, 1024 * 1024, 100
 ROWS_SHOWN = 10
 ERRORS_SHOWN = 50
 GONE = "The file is no longer on the disk. Delete it here and add it again."
+NO_EVALUATION = (
+    "Nothing is left for evaluation: all rows share a question or an answer, and such rows stay "
+    "together. Import more that differ."
+)
 COUNT_FIELDS = ("read", "added", "there_already", "rejected")
 
 
@@ -223,7 +227,11 @@ def _add(file: SourceFile, batch: list[tuple], counter, counts: Counter) -> None
         del new[mark]
     # Another process could add the same between the two queries: the constraint decides.
     Example.objects.bulk_create(new.values(), ignore_conflicts=True)
-    counts["added"] += len(new)
+    added = Example.objects.filter(
+        project=file.project, source_file=file, fingerprint__in=new
+    ).count()
+    counts["added"] += added
+    counts["there_already"] += len(new) - added
 
 
 def _report(counts: Counter, reasons: Counter, mapping: Mapping) -> dict:
@@ -239,6 +247,8 @@ def _outcome(counts: Counter, reasons: Counter, split: dict) -> jobs.Outcome:
     if counts["there_already"]:
         text += f" {counts['there_already']:,} were there already."
     result = dict(counts) | {"reasons": reasons.most_common(), "split": split}
+    if split["train"] and not split["eval"]:
+        text += f" {NO_EVALUATION}"
     if not counts["rejected"]:
         return jobs.Outcome(text, result=result)
     text += f" {counts['rejected']:,} were refused: {_reasons(reasons)}."

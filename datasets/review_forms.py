@@ -126,7 +126,8 @@ class ChangeForm(forms.Form):
     def __init__(self, data) -> None:
         super().__init__(data)
         keys = data.getlist("examples")[: max(PAGE_SIZES)]
-        self.fields["examples"].choices = [(key, key) for key in keys if key.isdecimal()]
+        known = [key for key in keys if key.isdecimal() and len(key) < 19]
+        self.fields["examples"].choices = [(key, key) for key in known]
 
     def clean(self) -> dict:
         values = super().clean()

@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import QueryDict
+from django.http import Http404, QueryDict
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -38,7 +38,7 @@ def _table(request, project: Project, asked: QueryDict, *, refusal: str = ""):
         project,
         form.filters(),
         sort=form.order,
-        number=int(number) if number.isdecimal() else 1,
+        number=int(number) if number.isdecimal() and len(number) < 10 else 1,
         size=form.page_size,
         reviews=reviews,
     )
@@ -97,6 +97,12 @@ def change(request, project_id: int):
     if not form.is_valid():
         refusal = " ".join(text for texts in form.errors.values() for text in texts)
         return _table(request, project, asked, refusal=refusal)
+    if form.cleaned_data["scope"] == "all" and _filters_of(project, asked).errors:
+        refusal = (
+            "A filter fits nothing any more (its file may be deleted), so nothing was changed. "
+            "Look at the list again."
+        )
+        return _table(request, project, asked, refusal=refusal)
     chosen = _chosen(project, form.cleaned_data, asked)
     action = form.cleaned_data["action"]
     if action == DELETE and not form.cleaned_data["confirmed"]:
@@ -112,9 +118,12 @@ def _chosen(project: Project, values: dict, asked: QueryDict):
     if values["scope"] != "all":
         examples = Example.objects.filter(project=project, pk__in=values["examples"])
         return examples.exclude(split=Example.Split.PREVIEW)
+    return review_selectors.matching(project, _filters_of(project, asked).filters())
+
+
+def _filters_of(project: Project, asked: QueryDict) -> ExampleFilterForm:
     files, _ = review_selectors.around(project)
-    filters = ExampleFilterForm(asked, files=files).filters()
-    return review_selectors.matching(project, filters)
+    return ExampleFilterForm(asked, files=files)
 
 
 def _carry_out(request, project: Project, chosen, action: str) -> None:
@@ -198,6 +207,8 @@ def edit(request, example_id: int):
 def _save(form: EditForm, found: Example) -> bool:
     try:
         editing.edit_example(example=found, **form.cleaned_data)
+    except Example.DoesNotExist as error:  # Deleted for good meanwhile.
+        raise Http404 from error
     except ValidationError as error:
         form.add_error(None, error)
         return False

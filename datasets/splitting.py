@@ -157,6 +157,7 @@ def _rows(project: Project):
     return examples.order_by("pk").values(
         "pk",
         "prompt",
+        "context",
         "completion",
         "evidence",
         "request_id",
@@ -186,7 +187,7 @@ def _piece(row: dict) -> Piece:
         document=document,
         place=place,
         counts=row["review"] not in Example.LEFT_OUT,
-        prompt=row["prompt"],
+        prompt=f"{row['prompt']}\n{row['context']}",
         request=row["request_id"],
         fixed="" if document else row["split"],
     )

@@ -174,7 +174,7 @@ def problems(found: dict) -> list[dict]:
     if found["disk"]["is_full"]:
         least = storage.shown_size(settings.MIN_FREE_BYTES)
         text = f"Less than {least} are free, so nothing can be stored. "
-        text += "Delete projects or runs, or move the data folder to a larger disk."
+        text += "Delete projects or archives, or move the data folder to a larger disk."
         lines.append({"text": text})
     return lines + [{"text": f"{check.msg} {check.hint or ''}"} for check in _checks()]
 

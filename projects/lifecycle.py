@@ -132,7 +132,7 @@ def _delete_if_idle(project: Project) -> bool:
         return False
     except (OSError, storage.StorageError):
         logger.exception("files of project %s are left; the sweep tries again", project.pk)
-    return True
+    return not Project.objects.filter(pk=project.pk).exists()
 
 
 def finish_deletions() -> int:

@@ -42,7 +42,7 @@ CANCEL_HINT = {
     Job.Kind.PREVIEW: "Cancel stops after the answer in hand; answers that came stay.",
     Job.Kind.GENERATE: "Cancel stops after the answers in hand; answers that came stay.",
     Job.Kind.TRAIN: "Stop and keep ends at the next step with the best weights so far; Cancel "
-    "throws the run away.",
+    "ends it without a result.",
     Job.Kind.EXPORT: "Cancel builds no archive; the run stays.",
     Job.Kind.VERIFY: "Cancel leaves the archive unverified.",
 }

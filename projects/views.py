@@ -39,7 +39,11 @@ def project_list(request):
 @require_POST
 def samples(request):
     """Create a project with the sample documents and go where they are read."""
-    project = lifecycle.create_samples(owner=request.user)
+    try:
+        project = lifecycle.create_samples(owner=request.user)
+    except (services.FileRejected, OSError) as error:
+        messages.error(request, f"The sample documents could not be added. {error}")
+        return redirect_to(request, "projects:list")
     messages.success(request, "Three sample documents are added; a worker reads them now.")
     return redirect_to(request, "datasets:data", project.pk)
 

@@ -5,10 +5,11 @@ from functools import wraps
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.http import Http404
 
 from finetuneflow.lib.htmx import redirect_to
 from projects import access, jobs, wizard
-from projects.models import Job
+from projects.models import Job, Project
 
 PAGE_SIZES = (25, 50, 100)
 
@@ -45,6 +46,8 @@ def start(request, starter: Callable[..., Job], **arguments) -> Job:
     except jobs.JobAlreadyActive as error:
         messages.info(request, f"{error} Its progress is below; nothing was started twice.")
         return error.job
+    except Project.DoesNotExist as error:  # Deleted meanwhile.
+        raise Http404 from error
     messages.success(request, f"{job.get_kind_display()}: started. You may close this page.")
     return job
 

@@ -26,11 +26,6 @@ MAX_LOG_BYTES = 5 * 1024 * 1024
 LOG_TAIL_CHARS = 1500
 BUSY_EXIT_CODE = 75  # As in training.engine.main, which may not be imported here.
 
-# All that an engine may see of our environment. No database, no key of ours.
-_PASSED = re.compile(
-    r"PATH|HOME|USER|LANG|LC_.*|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|XDG_CACHE_HOME|SSL_CERT_.*"
-    r"|(HF|CUDA|NVIDIA|NCCL|HIP|ROCR|OMP|MKL|GOMP|TORCH|PYTORCH|TRITON|BNB|SAFETENSORS)_.*"
-)
 _NETWORK = re.compile(r"(https?|all|no)_proxy|REQUESTS_CA_BUNDLE", re.IGNORECASE)
 
 OnEvents = Callable[[list[dict], int], None]
@@ -172,9 +167,7 @@ def event_data(event: dict) -> dict:
 
 def engine_environment(folder: Path) -> dict[str, str]:
     """Return the environment of an engine; the Hub's token and proxies only if it needs the Hub."""
-    kept = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
-    kept.pop("HF_TOKEN", None)
-    kept.pop("HF_TOKEN_FILE", None)
+    kept = processes.harmless_environment()
     if not _is_local(folder):
         kept |= {name: value for name, value in os.environ.items() if _NETWORK.fullmatch(name)}
         if settings.HF_TOKEN:

@@ -100,9 +100,11 @@ def usage_of(run: Run) -> dict:
 
 def architecture_of(run: Run) -> str:
     """Return the base model's architecture as it is known without asking anybody; "" if not."""
-    path = hub.local_path(run.project.base_model)
+    model_id = str(run.config.get("base_model_id") or run.project.base_model)
+    path = hub.local_path(model_id)
     if path is None:
-        return str(run.project.model_info.get("architecture", ""))
+        is_same = model_id == run.project.base_model  # Another may have been chosen since.
+        return str(run.project.model_info.get("architecture", "")) if is_same else ""
     try:
         return hub.resolve(path.name).architecture
     except hub.HubError:

@@ -68,8 +68,8 @@ def _warnings(train: int, evaluation: int) -> list[str]:
         )
     if not evaluation:
         found.append(
-            "No example to measure with: the training cannot start. Move some to the evaluation "
-            "part in the review."
+            "No example to measure with: the training cannot start. Add documents or examples that "
+            "differ from these, and generate or import again: one in ten is kept back."
         )
     elif evaluation < FEW["eval"]:
         found.append(

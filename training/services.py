@@ -62,10 +62,10 @@ def delete_export(*, export: Export) -> bool:
         Project.objects.select_for_update().get(pk=project.pk)
         if busy.exists():
             return False
-        name = export.file_name
+        name = f"{export.pk}.zip"  # There also when its builder died before it could say so.
         export.delete()
-    if name:
-        storage.safe_path(exports_folder(project), name).unlink(missing_ok=True)
+    for found in {name, export.file_name} - {""}:
+        storage.safe_path(exports_folder(project), found).unlink(missing_ok=True)
     return True
 
 

@@ -4,7 +4,6 @@ The server is a child bound to its process: it ends with it, also after kill -9.
 folder at a time, because each takes about 2 GB of memory and all cores.
 """
 
-import os
 import signal
 import socket
 import subprocess
@@ -144,8 +143,7 @@ def _command(port: int) -> list[str]:
 
 def _environment() -> dict:
     """Without hub and keys; and waiting threads sleep, so that two can share the cores."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "OLLAMA_"))}
-    return kept | {
+    return processes.harmless_environment() | {
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_WAIT_POLICY": "PASSIVE",

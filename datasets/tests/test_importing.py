@@ -222,3 +222,20 @@ def test_a_look_never_reads_far_into_a_file(project, tmp_path):
     assert 5 < look.seen < 10
     content = "[" + ",".join([json.dumps(row)] * 100) + "]"
     assert 5 < importing.look_at(add(project, [content], name="a.json")).seen < 10
+
+
+def test_rows_with_one_instruction_and_different_inputs_are_on_both_sides(project):
+    rows = [
+        {"instruction": "Classify the mood of this review.", "input": f"Review {n}", "output": "ok"}
+        for n in range(40)
+    ]
+    file = add(project, rows)
+    job = run(file, importing.look_at(file).mapping)
+    assert job.result["split"]["eval"] > 0
+
+
+def test_rows_that_share_one_answer_leave_nothing_for_evaluation_and_that_is_said(project):
+    rows = [{"question": f"Q{n}?", "answer": "The same long answer to all."} for n in range(9)]
+    job = run(add(project, rows))
+    assert job.result["split"]["eval"] == 0
+    assert "Nothing is left for evaluation" in job.message

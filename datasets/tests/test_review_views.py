@@ -344,3 +344,20 @@ def test_the_statistics_take_ten_queries_at_most(ada, project, chunk):
             ada.get(url)
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 10
+
+
+def test_a_decision_over_all_is_refused_when_a_filter_fits_nothing_any_more(ada, project, chunk):
+    add(chunk, 3)
+    url = reverse("datasets:change", args=[project.pk])
+    asked = {"scope": "all", "action": "deleted", "filters": "file=99999"}
+    response = ada.post(url, asked)
+    assert response.status_code == 422
+    assert "nothing was changed" in response.content.decode()
+    assert not Example.objects.filter(review="deleted").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"examples": "9" * 25}, {"filters": "page=" + "9" * 5000}])
+def test_absurd_numbers_are_no_error_of_the_server(wrong, ada, project, chunk):
+    add(chunk, 1)
+    asked = {"action": "approved", "examples": "1"} | wrong
+    assert ada.post(reverse("datasets:change", args=[project.pk]), asked).status_code < 500

@@ -3,12 +3,29 @@
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import time
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
+
+# All that a program of others may see of our environment. No database, no key of ours.
+_PASSED = re.compile(
+    r"PATH|HOME|USER|LANG|LC_.*|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|XDG_CACHE_HOME|SSL_CERT_.*"
+    r"|(HF|CUDA|NVIDIA|NCCL|HIP|ROCR|OMP|MKL|GOMP|TORCH|PYTORCH|TRITON|BNB|SAFETENSORS)_.*"
+)
+_KEYS = {"HF_TOKEN", "HF_TOKEN_FILE"}
+
+
+def harmless_environment() -> dict[str, str]:
+    """Return the part of our environment that a child with other people's code may see."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if _PASSED.fullmatch(name) and name not in _KEYS
+    }
 
 
 def start_bound(

@@ -119,4 +119,4 @@ def test_a_long_error_is_whole_on_the_page_and_cut_in_the_poll(ada, job):
 
 
 def test_cancel_says_what_is_lost(ada, job):
-    assert "throws the run away" in polled(ada, "job", job)
+    assert "ends it without a result" in polled(ada, "job", job)

@@ -66,11 +66,23 @@
     say("The server cannot be reached. What runs there goes on; this page tries again by itself.")
   );
   document.body.addEventListener("htmx:timeout", () => say("The server takes long to answer."));
-  document.body.addEventListener("htmx:responseError", (event) =>
-    say(failure(event.detail.xhr))
-  );
+  // What was refused stays said until the same is answered well; a poll beside it says nothing.
+  let refused = "";
+  document.body.addEventListener("htmx:responseError", function (event) {
+    const { xhr, elt, requestConfig, pathInfo } = event.detail;
+    refused = pathInfo.requestPath;
+    say(failure(xhr));
+    // What is gone stays gone: its element asks no more.
+    if (xhr.status === 404 && requestConfig.verb === "get") elt.dataset.gone = "1";
+  });
+  document.body.addEventListener("htmx:beforeRequest", function (event) {
+    if (event.detail.elt.dataset.gone) event.preventDefault();
+  });
   document.body.addEventListener("htmx:afterRequest", function (event) {
-    if (event.detail.successful) say("");
+    if (!event.detail.successful) return;
+    if (refused && refused !== event.detail.pathInfo.requestPath) return;
+    refused = "";
+    say("");
   });
 
   // Buttons that copy the text of the element they name.
