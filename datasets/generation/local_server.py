@@ -143,11 +143,17 @@ def _command(port: int) -> list[str]:
 
 def _environment() -> dict:
     """Without hub and keys; and waiting threads sleep, so that two can share the cores."""
-    return processes.harmless_environment() | {
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
+    # Says to whoever looks at the processes which installation the server belongs to.
+    whose = {"FTF_DATA_DIR": os.environ.get("FTF_DATA_DIR", str(settings.DATA_DIR))}
+    return (
+        processes.harmless_environment()
+        | whose
+        | {
+            "HF_HUB_OFFLINE": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+    )
 
 
 def _free_port() -> int:
