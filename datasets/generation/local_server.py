@@ -4,6 +4,7 @@ The server is a child bound to its process: it ends with it, also after kill -9.
 folder at a time, because each takes about 2 GB of memory and all cores.
 """
 
+import os
 import signal
 import socket
 import subprocess
