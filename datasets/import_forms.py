@@ -1,8 +1,10 @@
 """Forms for a ready dataset: the file, and which columns are what."""
 
 from django import forms
+from django.conf import settings
 
 from datasets.import_formats import COLUMNS, Mapping
+from finetuneflow.lib.storage import shown_size
 from projects.services import DATASET_EXTENSIONS
 
 
@@ -15,6 +17,11 @@ class DatasetForm(forms.Form):
         allow_empty_file=True,
         widget=forms.FileInput(attrs={"accept": ",".join(sorted(DATASET_EXTENSIONS))}),
     )
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        limit = shown_size(settings.MAX_UPLOAD_BYTES)
+        self.fields["file"].help_text += f" At most {limit}."
 
 
 class MappingForm(forms.Form):
